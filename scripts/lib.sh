@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 #
-# What the scripts share: where things are, how something that is lacking is said, how it is installed.
+# Common parts of the scripts: where things are, how to say that something is missing, and how to install it.
 
 program=scripts/$(basename "$0")
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
@@ -10,11 +10,11 @@ export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$repository/target}
 readonly CARGO_DENY_VERSION=0.20.2 CARGO_MUTANTS_VERSION=27.1.0 CARGO_NDK_VERSION=4.1.2 CARGO_CYCLONEDX_VERSION=0.5.9 MDBOOK_VERSION=0.5.4
 readonly ACTIONLINT_VERSION=1.7.7 ZIZMOR_VERSION=1.32.0
 
-# What scripts/test has cargo build: the whole workspace with one set of features, whichever part asks first. Else cargo
-# compiles what parts share once for each.
+# What cargo builds for scripts/test: the whole workspace with one set of features, for every part. Otherwise cargo
+# compiles the common crates once for each part.
 readonly WORKSPACE=(--workspace --features sipwake-ffi/test-support)
 
-# What to have cargo build, in words: the packages named, or within scripts/test the whole workspace.
+# The packages for cargo to build: the named ones or, in scripts/test, the whole workspace.
 packages() {
   if [[ -n ${SIPWAKE_WHOLE_WORKSPACE:-} ]]; then
     echo "${WORKSPACE[@]}"
@@ -28,12 +28,12 @@ lacking() {
   exit 69
 }
 
-# Succeeds where a network of its own, with nothing on it, can be given to a program.
+# Succeeds if this machine can give a program a network namespace of its own, with nothing in it.
 can_cut_network() {
   unshare --net true 2>/dev/null
 }
 
-# Installs Debian packages: `apt_install "what they are for" PACKAGE…`. Says in one line why it cannot.
+# Installs Debian packages: `apt_install "what they are for" PACKAGE…`. If it cannot, it says why in one line.
 apt_install() {
   local what_for=$1
   shift
@@ -67,12 +67,13 @@ need_rust() {
   command -v cc >/dev/null || apt_install "cargo links with it" gcc libc6-dev || lacking "no C compiler, which cargo links with"
 }
 
-# Whether a subcommand of cargo need not be built first.
+# Whether a subcommand of cargo is there without a build.
 is_built() {
   command -v "cargo-$1" >/dev/null || [[ -x $cache/cargo-$1-$2/bin/cargo-$1 ]]
 }
 
-# Prints where a subcommand of cargo is: the one on PATH, else one built into the cache (a minute or two, once).
+# Prints the path of a subcommand of cargo: the one on PATH, or else one built into the cache (once, in a minute or
+# two).
 cargo_tool() {
   local name=cargo-$1 version=$2 root
   root=$cache/$name-$version
@@ -90,7 +91,7 @@ sha256() {
   if command -v sha256sum >/dev/null; then sha256sum "$1"; else shasum -a 256 "$1"; fi | cut -d' ' -f1
 }
 
-# Generated Kotlin does not say what is public, which the compiler demands of the handwritten.
+# Generated Kotlin does not say what is public. The compiler requires that of the handwritten code.
 excuse_generated() {
   sed -i 's/^@file:Suppress("NAME_SHADOWING")$/@file:Suppress("NAME_SHADOWING", "NO_EXPLICIT_VISIBILITY_IN_API_MODE", "NO_EXPLICIT_RETURN_TYPE_IN_API_MODE")/' "$1"
   grep -q NO_EXPLICIT_VISIBILITY "$1" || { echo "$1 begins otherwise than expected" >&2; return 1; }

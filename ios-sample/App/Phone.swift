@@ -6,7 +6,7 @@ import SampleCore
 import SipWake
 import UserNotifications
 
-/// The SDK's bridges, made with the app: from its first moment on each VoIP push is reported to CallKit, whoever is logged in.
+/// The SDK's bridges, created with the app: from the start, each VoIP push is reported to CallKit, no matter who is logged in.
 @MainActor
 final class Phone: PhoneSystem {
     private let calls: CallKitBridge
@@ -23,7 +23,7 @@ final class Phone: PhoneSystem {
         calls.audioSessionChanged = { [weak model] _, active in model?.audioSession(active: active) }
         pushes = PushKitBridge(model.client, calls: calls, accounts: model.accounts)
         network = NetworkWatch(model.client)
-        // The name stands in Info.plist, under BGTaskSchedulerPermittedIdentifiers.
+        // The name is in Info.plist, under BGTaskSchedulerPermittedIdentifiers.
         let name = (Bundle.main.bundleIdentifier ?? "") + ".refresh"
         refresh = BackgroundRefresh(model.client, accounts: model.accounts, identifier: name)
         pushes.onPush = { [weak model] action, _ in

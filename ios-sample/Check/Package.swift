@@ -2,9 +2,9 @@
 
 import PackageDescription
 
-// Type-checks the app where there is no SDK of Apple's: against stand-ins, as bindings/swift/AppleCheck does. Those for SwiftUI take
-// more than SwiftUI would: they find a wrong name or type of ours, and not each misuse of a view.
-// Nothing of this ships, and nothing of it is run.
+// Type-checks the app without an Apple SDK, against stubs, as bindings/swift/AppleCheck does. The stubs for SwiftUI accept more than
+// SwiftUI does: they find our wrong names and types, and not each misuse of a view.
+// None of this is shipped or run.
 let package = Package(
     name: "Check",
     platforms: [.iOS(.v16), .macOS(.v13)],

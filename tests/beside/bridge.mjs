@@ -1,8 +1,8 @@
-// A WebSocket in front of a SIP server on TCP (RFC 7118): each message goes over as it is.
+// A WebSocket in front of a SIP server on TCP (RFC 7118). It passes on each message unchanged.
 import { connect } from 'node:net';
 import { WebSocketServer } from 'ws';
 
-// What the server sends, cut into messages by their Content-Length.
+// The server's bytes, split into messages by their Content-Length.
 const cut = (stream, onMessage) => {
   let rest = Buffer.alloc(0);
   stream.on('data', (piece) => {

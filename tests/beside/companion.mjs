@@ -1,4 +1,4 @@
-// `sipwake beside` as a process: a request and its answer are a line each; what it says by itself goes to `onTold`.
+// `sipwake beside` as a process: a request and its result are one line each. Other lines go to `onTold`.
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 

@@ -1,13 +1,13 @@
-// JsSIP 3 beside the companion. Its Contact is made once for each UA, from `contact_uri`: a new token is a new UA. What it hides
-// from its events, the socket that it is given shows: that interface is JsSIP's own (JsSIP.Socket).
+// JsSIP 3 beside the companion. It makes its Contact once for each UA, from `contact_uri`, so a new token needs a new UA. Its
+// socket shows what its events hide: that interface is JsSIP's own (JsSIP.Socket).
 import JsSIP from 'jssip';
 import { WebSocket } from 'ws';
 
 import { paramsOf } from './companion.mjs';
 
-export const hides = 'nothing, where its socket is ours';
+export const hides = 'nothing, if the socket is ours';
 
-// Its interface is in JsSIP's documentation: `via_transport`, `url`, `sip_uri`, connect, disconnect, send and three callbacks.
+// JsSIP's documentation describes this interface: `via_transport`, `url`, `sip_uri`, connect, disconnect, send and three callbacks.
 class Socket {
   constructor(url, heard) {
     Object.assign(this, { url, heard, via_transport: 'WS', sip_uri: `sip:${new URL(url).host};transport=ws` });
@@ -38,7 +38,7 @@ class Socket {
   }
 }
 
-// Node has no WebRTC: what stands in for it describes no media.
+// Node has no WebRTC. This replacement describes no media.
 class Peer {
   static sdp = 'v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=audio 9 RTP/AVP 0\r\n';
   iceGatheringState = 'complete';
@@ -81,7 +81,7 @@ export class Phone {
     registrator.setExtraContactParams(Object.fromEntries(paramsOf(say.contact_params)));
     await this.connected;
     if (!say.removes) return this.ua.register();
-    // It sends no removal before a registration of this very process has succeeded.
+    // It sends no removal before this process has registered successfully.
     if (!this.ua.isRegistered()) {
       const registered = new Promise((resolve) => this.ua.once('registered', resolve));
       this.unheard = true;
@@ -98,14 +98,14 @@ export class Phone {
       sockets: [this.socket],
       uri: this.user.aor,
       password: this.user.password,
-      // What was bound is known by its Contact: a later process that is to remove it takes that.
+      // The Contact identifies a binding, so a later process must use the same Contact to remove it.
       contact_uri: say.contact ?? `sip:alice-js@${Math.random().toString(36).slice(2)}.invalid;transport=ws${say.uri_params}`,
       instance_id: this.user.instance,
       register: false,
       register_expires: say.expires || 600,
       session_timers: false,
     });
-    // RFC 8599 section 4.1: in a REGISTER alone. Its Contact is written by now.
+    // RFC 8599 section 4.1: only in a REGISTER, whose Contact is complete here.
     paramsOf(say.uri_params).forEach(([name]) => this.ua.contact.uri.deleteParam(name));
     this.connected = new Promise((resolve) => this.ua.once('connected', resolve));
     if (!this.user.pending) this.companion.ask('contact', { contact: String(this.ua.contact.uri) });
@@ -116,7 +116,7 @@ export class Phone {
   async heard(message) {
     if (this.unheard || !message.startsWith('SIP/2.0 ') || !/^CSeq: *\d+ REGISTER/im.test(message)) return;
     const means = await this.companion.ask('heard', { message });
-    // The challenge it answers by itself, with what it has.
+    // It responds to the challenge by itself, with its former tags.
     if (means.next === 'again') await this.register();
     else if (means.next !== 'authenticate' && means.next !== 'old') this.tell(means);
   }
@@ -134,7 +134,7 @@ export class Phone {
     this.tell({ ringing: says.call });
   }
 
-  // As a process ends that is killed: `ua.stop()` would unregister.
+  // Ends like a killed process: `ua.stop()` would unregister.
   kill() {
     this.socket.dead = true;
     this.socket.ws.terminate();

@@ -1,5 +1,5 @@
-// The life of a binding with a stack of somebody else's at a real Kamailio: kamailio.mjs jssip|sipjs|linphone SIPWAKE KAMAILIO FILES,
-// where FILES is the folder of its configuration. A call waits there (tsilo) until the phone that was woken registers.
+// The life of a binding with a foreign stack at a real Kamailio: kamailio.mjs jssip|sipjs|linphone SIPWAKE KAMAILIO FILES,
+// where FILES is the folder of its configuration. A call waits there (tsilo) until the woken phone registers.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { createSocket } from 'node:dgram';
@@ -27,7 +27,7 @@ const freePort = () =>
 const port = await freePort();
 const tls = /^(listen=tls|enable_tls|loadmodule "tls|modparam\("tls).*$/gm;
 const values = { PORT: port, FOLDER: state, PASSWORD: password, RECORD_ROUTE: 'record_route();', ALGORITHM: '' };
-// What the configuration leaves to be filled in, and this life does not know, would be read as a command.
+// A placeholder of the configuration that is not filled in would be read as a command.
 const fill = (text) =>
   text.replace(/^[^#].*$/gm, (line) =>
     line.replace(/@([A-Z_]+)@/g, (_, name) => {
@@ -40,6 +40,12 @@ writeFileSync(join(state, 'kamailio.cfg'), fill(config));
 const log = openSync(join(state, 'log'), 'w');
 const options = ['-f', join(state, 'kamailio.cfg'), '-DD', '-E', '-m', '64', '-M', '8', '-w', state, '-Y', state];
 const kamailio = spawn(program, options, { stdio: ['ignore', 'ignore', log] });
+// Nothing may stay, however this ends. On SIGTERM, Kamailio ends its children.
+process.on('exit', () => {
+  kamailio.kill();
+  rmSync(state, { recursive: true, force: true });
+});
+for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(1));
 kamailio.on('exit', (code) => code && console.error(readFileSync(join(state, 'log'), 'utf8').split('\n').slice(-20).join('\n')));
 
 const rpc = async (method, params = []) => {
@@ -78,7 +84,7 @@ const end = async ({ companion, phone }) => {
   await phone.kill();
 };
 
-// A caller of a few lines: each message it gets, and each it sends.
+// A caller in a few lines: each message that it gets, and each that it sends.
 const socket = createSocket('udp4');
 await new Promise((resolve) => socket.bind(0, '127.0.0.1', resolve));
 const at = `127.0.0.1:${socket.address().port}`;
@@ -113,7 +119,7 @@ const { verdict } = await until((said) => said.verdict, 'registered');
 assert((await contacts()).every((contact) => contact.includes(`pn-prid=${token}`)), String(await contacts()));
 assert.equal((await contacts()).length, 1);
 
-// The phone is killed, its binding lapses, somebody calls; then the push starts it.
+// The phone is killed, its binding expires, and somebody calls. Then the push starts the phone.
 await end(first);
 await rpc('ul.rm', ['location', 'alice']);
 const described = ['Content-Type: application/sdp'];
@@ -133,7 +139,7 @@ request('ACK', 1, target, line(answer, 'To')[0], routes);
 request('BYE', 2, target, line(answer, 'To')[0], routes);
 assert.equal((await until((said) => said.over, 'its end')).over, push.call);
 
-// It logs out, and is killed before anything is sent; another process delivers that.
+// It logs out, and is killed before anything is sent. Another process delivers the log-out.
 second.companion.onTold = () => {};
 assert.equal((await second.companion.ask('log_out')).durable, true);
 await end(second);
@@ -144,5 +150,4 @@ assert.deepEqual(await contacts(), []);
 await end(third);
 console.log(`${stack} at Kamailio: push ${verdict.standing}, woken, one name, logged out (${gone.removed})`);
 await new Promise((resolve) => kamailio.on('exit', resolve).kill());
-rmSync(state, { recursive: true });
 process.exit(0);

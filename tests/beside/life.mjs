@@ -1,4 +1,4 @@
-// The whole life of a binding with a stack of somebody else's, against the mock gateway: life.mjs jssip|sipjs|linphone SIPWAKE PROFILE DIALECT
+// The whole life of a binding with a foreign stack, against the mock gateway: life.mjs jssip|sipjs|linphone SIPWAKE PROFILE DIALECT
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -62,7 +62,7 @@ await ask('sleep', { user: 'alice', close: false });
 const { call } = await ask('place_call', { user: 'alice', push: 'asleep' });
 if (server.pushes.length === 0) await within(new Promise((resolve) => (server.pushed = resolve)), 'a push');
 const push = await first.companion.ask('push', { payload: server.pushes[0].payload });
-// A push of RFC 8599 says nothing: it leads to a REGISTER, and the INVITE rings.
+// A push of RFC 8599 has no content: it leads to a REGISTER, and the INVITE rings.
 const bare = Object.keys(server.pushes[0].payload).length === 0;
 assert.equal(push.call === null, bare, 'a call is announced');
 const { ringing } = await until((said) => said.ringing, 'the call');
@@ -75,7 +75,7 @@ await ask('bye', { call });
 assert.equal((await until((said) => said.over, 'its end')).over, ringing);
 assert.equal((await first.companion.ask('push', { payload: server.pushes[0].payload })).call, null, 'no ghost');
 
-// It logs out while the server is away, and is killed; another process delivers that.
+// It logs out while the server is down, and is killed. Another process delivers the log-out.
 await ask('set_habits', { habits: ['silent'] });
 assert.equal((await first.companion.ask('log_out')).durable, true);
 first.companion.onTold = () => {};
@@ -88,7 +88,7 @@ const { bindings } = await ask('bindings', { user: 'alice' });
 assert(bindings.every((left) => !left.registered && !left.push), JSON.stringify(bindings));
 await second.companion.close();
 await second.phone.kill();
-// Theirs: JsSIP begins another Call-ID with each process, SIP.js answers a nonce again with the same count.
+// Violations of the stacks: JsSIP uses another Call-ID in each process, SIP.js answers a nonce again with the same count.
 const theirs = ['call-id-changed', 'nc-not-growing'];
 const { violations } = await ask('violations');
 assert.deepEqual(violations.filter(({ kind }) => !theirs.includes(kind)), []);

@@ -1,5 +1,5 @@
-// Debian's linphonec (liblinphone 5.1) beside the companion. It takes the tags from its configuration alone: each REGISTER that the
-// companion asks for is a process of its own, as after a push. It has no place there for a header. What it receives stands in its log.
+// Debian's linphonec (liblinphone 5.1) beside the companion. It only takes the tags from its configuration: each REGISTER that the
+// companion asks for is a process of its own, as after a push. The configuration cannot hold a header. Its log has what it receives.
 import { spawn } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
@@ -34,7 +34,7 @@ export class Phone {
   async again() {
     if (this.dead) return;
     const say = await this.companion.ask('register');
-    // What was bound is known by its Contact: a later process that is to remove it takes that.
+    // The Contact identifies a binding, so a later process must use the same Contact to remove it.
     const bound = /^sip:[^@]*@[^:;]*:(\d+)(.*)$/.exec(say.contact ?? '');
     this.port ??= Number(bound?.[1]) || (await freePort());
     if (!this.user.pending && !this.known) {
@@ -46,8 +46,8 @@ export class Phone {
     if (!this.dead) this.start(this.configuration(say, params.slice(1), say.contact_params.slice(1), await freePort()));
   }
 
-  // A port of -1, any port, it would give out as it is. With a GRUU it would answer calls, which not every server routes that gives it.
-  // With `reg_expires=0` it removes, without having registered.
+  // It would print a port of -1, any port, as it is. With a GRUU it would answer calls, and not every server that gives one routes it.
+  // With `reg_expires=0` it removes the binding without a registration.
   configuration(say, params, header, media) {
     return `[sip]
 sip_port=${this.port}
@@ -81,7 +81,7 @@ uuid=${this.user.instance}
 
   start(configuration) {
     const folder = join(this.user.folder, 'linphone');
-    // It makes its database in this folder, and without one it opens no socket.
+    // It creates its database in this folder, and without one it opens no socket.
     mkdirSync(join(folder, '.local/share/linphone'), { recursive: true });
     writeFileSync(join(folder, 'linphonerc'), configuration);
     const { XDG_DATA_HOME, XDG_CONFIG_HOME, ...env } = process.env;
@@ -103,7 +103,7 @@ uuid=${this.user.instance}
   async heard(message) {
     if (/^SIP\/2\.0 [2-6]/.test(message) && /^CSeq: *\d+ REGISTER/im.test(message)) {
       const means = await this.companion.ask('heard', { message });
-      // The challenge it answers by itself, with what it has.
+      // It responds to the challenge by itself, with its former tags.
       if (means.next === 'again') await this.register();
       else if (means.next !== 'authenticate' && means.next !== 'old') this.tell(means);
     }
@@ -120,7 +120,7 @@ uuid=${this.user.instance}
     const says = await this.companion.ask('invited', { message });
     if (says.again) return;
     const id = await this.shown;
-    // The status of a refusal is its own: 603.
+    // It chooses the status of a refusal itself: 603.
     if (says.do === 'refuse') return this.order(`terminate ${id}`);
     this.calls.set(/^Call-ID: *(.*?)\r$/im.exec(message)[1], says.call);
     this.order(`answer ${id}`);
@@ -132,7 +132,7 @@ uuid=${this.user.instance}
     this.linphone.stdin.write(`${line}\n`);
   }
 
-  // As a process ends that is killed: `quit` would unregister.
+  // Like the end of a killed process: `quit` would unregister.
   async stop() {
     const { linphone, gone } = this;
     this.linphone = null;

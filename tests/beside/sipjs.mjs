@@ -1,5 +1,5 @@
-// SIP.js 0.21 beside the companion. Its Contact is written anew for each request, so that what is for the REGISTER alone can be
-// taken out again. It shows final answers, and hides the challenge.
+// SIP.js 0.21 beside the companion. It writes a new Contact for each request, so what belongs only into the REGISTER can be
+// removed after it. It shows final responses, but hides the challenge.
 import { Registerer, UserAgent } from 'sip.js';
 import { WebSocket } from 'ws';
 
@@ -15,7 +15,7 @@ globalThis.WebSocket = class extends WebSocket {
 
 const sdp = 'v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=audio 9 RTP/AVP 0\r\n';
 
-// Node has no WebRTC: what stands in for it describes no media.
+// Node has no WebRTC. This replacement describes no media.
 const description = () => ({
   close() {},
   getDescription: async () => ({ body: sdp, contentType: 'application/sdp' }),
@@ -31,7 +31,7 @@ export class Phone {
   }
 
   async start(say) {
-    // What was bound is known by its Contact: a later process that is to remove it takes that.
+    // The Contact identifies a binding, so a later process must use the same Contact to remove it.
     const bound = say.contact && UserAgent.makeURI(say.contact);
     this.ua = new UserAgent({
       ...(bound && { contactName: bound.user, viaHost: bound.host }),
@@ -62,7 +62,7 @@ export class Phone {
     const params = paramsOf(say.uri_params);
     params.forEach(([name, value]) => this.ua.contact.uri.setParam(name, value));
     const sent = say.removes ? this.registerer.unregister(options) : this.registerer.register(options);
-    // RFC 8599 section 4.1: in a REGISTER alone. Its Contact is written by now.
+    // RFC 8599 section 4.1: only in a REGISTER, whose Contact is complete here.
     params.forEach(([name]) => this.ua.contact.uri.deleteParam(name));
     await sent;
   }
@@ -90,7 +90,7 @@ export class Phone {
     this.tell({ ringing: says.call });
   }
 
-  // As a process ends that is killed: `ua.stop()` would unregister.
+  // Ends like a killed process: `ua.stop()` would unregister.
   kill() {
     return this.ua.transport.dispose();
   }

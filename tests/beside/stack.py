@@ -1,7 +1,7 @@
-"""A SIP stack in a hundred lines, and the companion beside it: it registers for push, is woken, takes the call, and logs out.
+"""A SIP stack in a hundred lines with the companion beside it: it registers for push, wakes for a call, answers it, and logs out.
 
 stack.py HOST:PORT USER PASSWORD COMMAND…, where COMMAND is `sipwake beside …`. Each line on standard input is a push as the push
-service delivers it, or `log out`; each line on standard output says what happened.
+service delivers it, or `log out`. Each line on standard output says what happened.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ SDP = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n
 
 
 class Lines:
-    """Whole lines from a pipe, without waiting for more than there is."""
+    """Whole lines from a pipe. It never waits for more bytes than there are."""
 
     def __init__(self, pipe):
         self.pipe, self.rest, self.open = pipe.fileno(), b"", True
@@ -31,7 +31,7 @@ class Lines:
 
 
 class Companion:
-    """`sipwake beside` as a process: a request and its answer are a line each; what it says by itself waits in `told`."""
+    """`sipwake beside` as a process: a request and its result are one line each. Other lines wait in `told`."""
 
     def __init__(self, command):
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -62,13 +62,13 @@ class Stack:
         self.at = "%s:%d" % self.socket.getsockname()
         self.contact = f"sip:{user}@{self.at}"
         self.call_id, self.tag, self.cseq = uuid.uuid4().hex, uuid.uuid4().hex[:8], 0
-        self.number, self.invites = 0, {}  # the REGISTER in flight; by call, the INVITE that rings
+        self.number, self.invites = 0, {}  # the REGISTER in flight; the ringing INVITE of each call
         self.companion = Companion(command)
         if "--pending" not in command:
             self.companion.ask("contact", contact=self.contact)
 
     def register(self, challenge=None, digest_uri=None):
-        """Our own REGISTER, with what the companion says."""
+        """Our own REGISTER, with the companion's tags."""
         say = self.companion.ask("register")
         self.number, self.cseq = say["number"], self.cseq + 1
         uri = say["request_uri"]
@@ -104,7 +104,7 @@ class Stack:
         self.send([f"SIP/2.0 {status} -", *copied, f"To: {to}", f"Contact: <{self.contact}>", *more], body)
 
     def responded(self, response):
-        """The companion says what an answer to our REGISTER means."""
+        """Asks the companion what a response to our REGISTER means."""
         if response.startswith("SIP/2.0 1"):
             return
         means = self.companion.ask("heard", message=response)
@@ -126,7 +126,7 @@ class Stack:
             self.invites[says["call"]] = (call_id, request)
             self.respond(request, 180)
             tell(what="ringing", call=says["call"])
-            self.respond(request, 200, ["Content-Type: application/sdp"], SDP)  # this user is always quick
+            self.respond(request, 200, ["Content-Type: application/sdp"], SDP)  # this user answers at once
             self.companion.ask("answered", call=says["call"])
         elif method in ("BYE", "CANCEL", "OPTIONS"):
             self.respond(request, 200)

@@ -1,11 +1,11 @@
-// What is waited for comes as an event; only a bound ends the wait.
+// Each wait ends with an event. Otherwise only the time limit ends it.
 export const within = (promise, what) => {
   let timer;
   const late = new Promise((_, reject) => (timer = setTimeout(() => reject(new Error(`not in time: ${what}`)), 120_000)));
   return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 };
 
-// What is told, and a way to wait for it.
+// The lines of the companion, and a way to wait for one.
 export const listener = () => {
   const told = [];
   let wake = () => {};

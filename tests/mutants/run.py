@@ -1,4 +1,4 @@
-"""Runs the mutants that cargo-mutants lists, nearly all of them out of one build. See scripts/mutants.
+"""Runs the mutants that cargo-mutants lists, nearly all of them from one build. See scripts/mutants.
 
 cargo-mutants builds the crate again for each mutant: hours for a thousand of them. Here the body of each function is
 written down once for each of its mutants, as the arms of a `match` over an environment variable; one build then holds
@@ -22,7 +22,7 @@ import tomllib
 VARIABLE = "SIPWAKE_MUTANT"
 PACKAGE = "sipwake-core"
 CRATE = "rust/sipwake-core/"
-# The number of no mutant.
+# The number that means no mutant.
 NOBODY = 2**32 - 1
 SWITCH = f"""
 #[doc(hidden)]
@@ -35,28 +35,28 @@ pub mod mutant_switch {{
     }}
 }}
 """
-# These take most of the time of the test program `core`: they run for those mutants only that nothing else has noticed.
+# These take most of the time of the test program `core`. They only run for mutants that no other test has noticed.
 SLOW = {
     "core": [
         "random_life",
         "pending_log_outs_are_bounded",
-        "the_users_remembered_after_their_log_out",
+        "the_number_of_remembered_logged_out_users",
         "a_flow_that_breaks_after_each_registration",
         "a_request_of_1300_bytes",
-        "calls_without_end",
+        "endless_calls",
         "an_account_is_refused_or",
     ]
 }
-# A mutant may loop for ever, and fill the memory in doing so.
+# A mutant may loop endlessly and fill the memory.
 MEMORY = 6 << 30
-# A test that waits for ever takes no time of a processor.
+# A test that waits endlessly uses no processor time.
 PATIENCE = 600
 
 ENVIRONMENT = dict(
     os.environ,
     RUSTFLAGS="-Awarnings",
     CARGO_PROFILE_DEV_DEBUG="none",
-    # The frame of a function has room for the locals of each of its mutants.
+    # The stack frame of a function has room for the local variables of all its mutants.
     RUST_MIN_STACK=str(64 << 20),
     RUST_BACKTRACE="0",
     PROPTEST_CASES="16",
@@ -66,7 +66,7 @@ ENVIRONMENT = dict(
 
 
 class Source:
-    """The text of a file as it stands, and where the mutants are in it."""
+    """The text of a file, and the places of its mutants."""
 
     def __init__(self, path):
         self.text = path.read_text()
@@ -79,7 +79,7 @@ class Source:
         return tuple(self.starts[span[end]["line"] - 1] + span[end]["column"] - 1 for end in ("start", "end"))
 
     def body(self, start, end):
-        """Where the braces of the function at start..end are."""
+        """The places of the braces of the function at start..end."""
         depth, comment = 0, False
         for at in range(start, end):
             if comment or self.text.startswith("//", at):
@@ -94,12 +94,12 @@ class Source:
 
 
 def name(mutant):
-    """What is changed, without the line number: `registration/pace.rs: replace + with - in …`."""
+    """The change without the line number: `registration/pace.rs: replace + with - in …`."""
     return re.sub(r":\d+:\d+:", ":", mutant["name"]).removeprefix(CRATE + "src/")
 
 
 def place(mutant, source):
-    """The line, with what is changed in marks; nothing where more than a line is."""
+    """The line with the changed part in marks; nothing if more than one line is changed."""
     start, end = mutant["span"]["start"], mutant["span"]["end"]
     if start["line"] != end["line"] or mutant["genre"] == "FnValue":
         return ""
@@ -152,7 +152,7 @@ def cargo(tree, *arguments):
 
 
 def without_unbuildable(tree, mutants, sources):
-    """Leaves out what does not compile, until the rest does. The compiler gives up early, so it takes several rounds."""
+    """Leaves out mutants that do not compile, until the rest does. The compiler gives up early, so this takes several rounds."""
     unbuildable = set()
     while True:
         owners, alone = write(tree, mutants, sources, unbuildable)
@@ -171,7 +171,7 @@ def without_unbuildable(tree, mutants, sources):
 
 
 def programs(tree):
-    """Builds the tests; returns their programs by name, or nothing where they do not compile."""
+    """Builds the tests. Returns their programs by name, or nothing if they do not compile."""
     built, messages = cargo(tree, "test", "--no-run", "--lib", "--tests")
     found = {}
     for message in messages:
@@ -181,7 +181,7 @@ def programs(tree):
 
 
 def succeeds(tree, program, number, seconds, arguments):
-    """Runs a test program with a mutant, for so many seconds of a processor. `None` if it takes longer."""
+    """Runs a test program with a mutant for this many seconds of processor time. `None` if it takes longer."""
 
     def bounds():
         resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
@@ -205,13 +205,13 @@ def succeeds(tree, program, number, seconds, arguments):
 
 
 def forget_failures(tree):
-    """Puts files where proptest would make folders to keep failing cases in: those of one mutant are not the next one's."""
+    """Puts files where proptest would make folders for failing cases, so that one mutant's cases do not reach the next one."""
     for folder in ["", "tests"]:
         (tree / CRATE / folder / "proptest-regressions").touch()
 
 
 class Tests:
-    """The test programs, quickest first, and how long they take without any mutant."""
+    """The test programs, the quickest first, and how long they take without a mutant."""
 
     def __init__(self, tree, found):
         self.tree, self.steps = tree, []
@@ -257,14 +257,14 @@ def judge_all(tree, mutants, sources, jobs):
         file, (start, end) = mutants[number]["file"], sources[mutants[number]["file"]].range(mutants[number]["span"])
         text = sources[file].text
         (tree / file).write_text(text[:start] + mutants[number]["replacement"] + text[end:])
-        # Built under the same names as those with the switch.
+        # They have the same names as the programs with the switch.
         verdicts[number] = tests.judge(NOBODY) if programs(tree) else "unbuildable"
         (tree / file).write_text(text)
     return verdicts
 
 
 def report(mutants, verdicts, sources, alive):
-    """Prints a table, and each mutant that survived without a reason. Returns how many those are."""
+    """Prints a table, and each mutant that survived without a reason. Returns their number."""
     print(f"\n{'':<40}mutants  caught  looped  not built  survived")
     for file in sources:
         counts = collections.Counter(verdicts[n] for n, mutant in enumerate(mutants) if mutant["file"] == file)

@@ -1,7 +1,7 @@
 import SampleCore
 import SwiftUI
 
-/// The latest messages, to be read and to be sent to whoever looks into a problem.
+/// The latest messages, to read them or to send them to those who examine a problem.
 struct TraceView: View {
     let model: AppModel
     @State private var text = ""

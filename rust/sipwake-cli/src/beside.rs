@@ -1,5 +1,5 @@
-//! `sipwake beside`: the companion of a SIP stack in any language. JSON, one object a line: requests on standard input, answers and
-//! what is to be done on standard output.
+//! `sipwake beside`: the companion of a SIP stack in any language. It reads requests on standard input, and writes
+//! responses and commands on standard output: JSON, one object a line.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,10 +8,10 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::{Map, Value, json};
 use sipwake::core::beside::{Answer, Companion as Core, Error, Heard, Invite, Next, Output, Register};
+use sipwake::core::call::{Decline, HangUp};
 use sipwake::core::event::Removed;
 use sipwake::core::push::Tag;
 use sipwake::core::sip::Message;
-use sipwake::core::user_agent::Decline;
 use sipwake::{
     AccountKey, CallChange, Caller, Channel, Companion, Ended, Event, FileStore, Hints, Kept, MemoryStore, StateStore,
     Uuid,
@@ -34,13 +34,13 @@ pub(crate) struct Options {
     token: Option<String>,
     #[command(flatten)]
     push: PushSettings,
-    /// Keep the binding's state here, as an app would; without it, nothing is kept
+    /// Keep the binding's state in this folder, as an app would. Without it, nothing is kept
     #[arg(long, value_name = "FOLDER")]
     state_dir: Option<PathBuf>,
     /// The realm of the server, for a stack that hides the challenge from its app
     #[arg(long)]
     realm: Option<String>,
-    /// Take over the log-outs that the folder remembers, and log nobody in
+    /// Only continue the pending log-outs from the folder
     #[arg(long, requires = "state_dir", conflicts_with = "token")]
     pending: bool,
 }
@@ -59,14 +59,14 @@ pub(crate) async fn run(options: &Options) -> Result<(), String> {
         let wait = session.companion.timeout().unwrap_or(Duration::from_secs(3600));
         let mut bounded = (&mut input).take(MAX_LINE);
         tokio::select! {
-            // What was read when the time was up stays in `line`.
+            // If the time is up first, the bytes that were read stay in `line`.
             read = bounded.read_until(b'\n', &mut line) => {
                 let read = read.map_err(|error| format!("standard input: {error}"))?;
                 if read == 0 {
                     return Ok(());
                 }
                 if !line.ends_with(b"\n") && line.len() as u64 >= MAX_LINE {
-                    return Err(format!("standard input: a line of more than {} KiB", MAX_LINE >> 10));
+                    return Err(format!("standard input: a line is longer than {} KiB", MAX_LINE >> 10));
                 }
                 if !line.trim_ascii().is_empty() {
                     println!("{}", session.answer(&line));
@@ -109,7 +109,7 @@ impl Session {
         Ok(Self { companion, account })
     }
 
-    /// Prints what the stack and its app are to do or to know.
+    /// Prints the commands and events for the stack and its app.
     fn tell(&mut self) {
         while let Some(output) = self.companion.poll() {
             if let Some(told) = told(&output) {
@@ -121,7 +121,7 @@ impl Session {
     fn answer(&mut self, line: &[u8]) -> Value {
         let request = match serde_json::from_slice::<Value>(line) {
             Ok(Value::Object(request)) => request,
-            _ => return json!({"ok": false, "error": "a request is a JSON object on one line"}),
+            _ => return json!({"ok": false, "error": "a request must be a JSON object on one line"}),
         };
         let mut answer = match self.act(&request) {
             Ok(Value::Object(mut fields)) => {
@@ -149,8 +149,7 @@ impl Session {
                 Ok(json!({"registers": there.iter().map(register).collect::<Vec<_>>()}))
             }
             "sent" => {
-                let (number, cseq) = (number(request, "number")?, number(request, "cseq")?);
-                let cseq = u32::try_from(cseq).map_err(|_| "cseq: a number below 2^32".to_owned())?;
+                let (number, cseq) = (number(request, "number")?, cseq(request)?);
                 let call_id = text(request, "call_id")?;
                 self.done(|core, _| core.sent(&account, number, call_id, cseq))
             }
@@ -166,6 +165,22 @@ impl Session {
             "unbind" => {
                 self.companion.with(|core, now| core.unbind_push(&account, now)).map_err(said)?;
                 Ok(kept(self.companion.kept()))
+            }
+            "do_not_disturb" => {
+                let until = match request.get("until") {
+                    None | Some(Value::Null) => None,
+                    Some(_) => Some(Duration::from_secs(number(request, "until")?)),
+                };
+                self.companion.set_do_not_disturb(&account, until).map(kept).map_err(said)
+            }
+            "accept_realm" => {
+                let realm = text(request, "realm")?;
+                self.companion.with(|core, now| core.accept_realm(&account, realm, now)).map_err(said)?;
+                Ok(kept(self.companion.kept()))
+            }
+            "push_key" => {
+                let key = self.companion.push_key().map_err(|error| error.to_string())?;
+                Ok(json!({"p256dh": key.p256dh, "auth": key.auth}))
             }
             "log_out" => self.companion.log_out(&account).map(kept).map_err(said),
             "pending" => {
@@ -198,7 +213,7 @@ impl Session {
                     Invite::Refuse { call, status } => {
                         json!({"do": "refuse", "call": call.map(|call| call.to_string()), "status": status})
                     }
-                    other => return Err(format!("not known here: {other:?}")),
+                    other => return Err(format!("unknown error: {other:?}")),
                 })
             }
             "answer" => {
@@ -222,11 +237,16 @@ impl Session {
                     self.companion.with(|core, now| core.cancelled(call, &borrowed(&headers), now)).map_err(said)?;
                 Ok(json!({"over": how.is_some()}))
             }
+            "hang_up" => {
+                let call = call(request)?;
+                let status = self.companion.with(|core, now| core.hang_up(call, HangUp::Normal, now)).map_err(said)?;
+                Ok(json!({"status": status}))
+            }
             "ended" => {
                 let (call, how) = (call(request)?, ended_as(request)?);
                 self.done(|core, now| core.ended(call, how, now))
             }
-            other => Err(format!("op: {other:?} is none; docs/beside.md lists them")),
+            other => Err(format!("op: {other:?} is unknown; docs/beside.md lists the operations")),
         }
     }
 
@@ -246,14 +266,13 @@ impl Session {
         } else {
             let headers = headers(request)?;
             let borrowed = borrowed(&headers);
-            let status =
-                u16::try_from(number(request, "status")?).map_err(|_| "status: a number below 700".to_owned())?;
+            let status = u16::try_from(number(request, "status")?)
+                .map_err(|_| "status: must be a number below 700".to_owned())?;
             let optional = |name| request.get(name).map(|_| text(request, name)).transpose();
-            let cseq = request.get("cseq").map(|_| number(request, "cseq")).transpose()?;
             let heard = Heard {
                 register,
                 call_id: optional("call_id")?,
-                cseq: cseq.and_then(|cseq| u32::try_from(cseq).ok()),
+                cseq: request.get("cseq").map(|_| cseq(request)).transpose()?,
                 phrase: optional("phrase")?.unwrap_or_default(),
                 ..Heard::new(status, &borrowed)
             };
@@ -300,7 +319,7 @@ fn meaning(answer: &Answer) -> Value {
     fields
 }
 
-/// What to do or to know, as one line. An event without a text here is left out.
+/// Returns a command or an event as one line. An event without a text here is left out.
 fn told(output: &Output) -> Option<Value> {
     Some(match output {
         Output::Register(_) => json!({"event": "register"}),
@@ -315,6 +334,9 @@ fn told(output: &Output) -> Option<Value> {
             Event::LoggedOut { aor, removed, .. } => {
                 json!({"event": "logged_out", "aor": aor, "removed": known(*removed)})
             }
+            Event::DoNotDisturbOver { .. } => json!({"event": "do_not_disturb_over"}),
+            Event::PushUnopened { why } => json!({"event": "push_unopened", "why": why.to_string()}),
+            Event::Durable => json!({"event": "durable"}),
             Event::StoreFailed { key, reason } => json!({"event": "store_failed", "key": key, "reason": reason}),
             Event::Warning { warning, .. } => {
                 json!({"event": "warning", "code": warning.code(), "text": warning.to_string()})
@@ -335,14 +357,18 @@ fn change(change: &CallChange) -> Option<Value> {
         CallChange::AnswerWanted { caller, .. } => json!({"change": "answer_wanted", "caller": who(caller)}),
         CallChange::CallerChanged(caller) => json!({"change": "caller_changed", "caller": who(caller)}),
         CallChange::Ended(how) => {
-            json!({"change": "ended", "how": HOWS.iter().find(|(_, end)| end == how).map(|(name, _)| name)})
+            let (name, status) = match how {
+                Ended::Failed(status) => ("failed", Some(status)),
+                how => (HOWS.iter().find(|(_, end)| end == how).map_or("over", |(name, _)| name), None),
+            };
+            json!({"change": "ended", "how": name, "status": status})
         }
         _ => return None,
     })
 }
 
-/// How a call ends, in the protocol's words.
-const HOWS: [(&str, Ended); 9] = [
+/// The ways in which a call ends, as the protocol names them.
+const HOWS: [(&str, Ended); 10] = [
     ("cancelled", Ended::Cancelled),
     ("answered_elsewhere", Ended::AnsweredElsewhere),
     ("declined_elsewhere", Ended::DeclinedElsewhere),
@@ -352,12 +378,17 @@ const HOWS: [(&str, Ended); 9] = [
     ("missed", Ended::Missed),
     ("unanswered", Ended::Unanswered),
     ("logged_out", Ended::LoggedOut),
+    ("no_call", Ended::NoCall),
 ];
 
 fn ended_as(request: &Map<String, Value>) -> Result<Ended, String> {
     let how = text(request, "how")?;
+    if how == "failed" {
+        let status = u16::try_from(number(request, "status")?).ok().filter(|status| (400..700).contains(status));
+        return status.map(Ended::Failed).ok_or_else(|| "status: must be a number from 400 to 699".to_owned());
+    }
     let known = HOWS.iter().find(|(name, _)| *name == how).map(|(_, ended)| *ended);
-    known.ok_or_else(|| format!("how: one of {}", HOWS.map(|(name, _)| name).join(", ")))
+    known.ok_or_else(|| format!("how: must be one of failed, {}", HOWS.map(|(name, _)| name).join(", ")))
 }
 
 fn known(removed: Removed) -> &'static str {
@@ -380,23 +411,27 @@ fn channel_of(name: &str) -> Result<Channel, String> {
         "fcm-ios" => Channel::FcmIos,
         "apns" => Channel::ApnsAlert,
         "web" => Channel::WebPush,
-        _ => return Err("channel: fcm, pushkit, fcm-ios, apns or web".to_owned()),
+        _ => return Err("channel: must be fcm, pushkit, fcm-ios, apns or web".to_owned()),
     })
 }
 
 fn text<'a>(request: &'a Map<String, Value>, name: &str) -> Result<&'a str, String> {
-    request.get(name).and_then(Value::as_str).ok_or_else(|| format!("{name}: a text is missing"))
+    request.get(name).and_then(Value::as_str).ok_or_else(|| format!("{name}: must be a text"))
 }
 
 fn number(request: &Map<String, Value>, name: &str) -> Result<u64, String> {
-    request.get(name).and_then(Value::as_u64).ok_or_else(|| format!("{name}: a number is missing"))
+    request.get(name).and_then(Value::as_u64).ok_or_else(|| format!("{name}: must be a number"))
+}
+
+fn cseq(request: &Map<String, Value>) -> Result<u32, String> {
+    u32::try_from(number(request, "cseq")?).map_err(|_| "cseq: must be a number below 2^32".to_owned())
 }
 
 fn call(request: &Map<String, Value>) -> Result<Uuid, String> {
-    Uuid::parse_str(text(request, "call")?).map_err(|_| "call: the UUID of a call".to_owned())
+    Uuid::parse_str(text(request, "call")?).map_err(|_| "call: must be the UUID of a call".to_owned())
 }
 
-/// `headers` as a list of pairs, or those of a whole `message`; none where neither is given.
+/// Returns `headers` as a list of pairs, or the header fields of a whole `message`. Without both, it returns none.
 fn headers(request: &Map<String, Value>) -> Result<Vec<(String, String)>, String> {
     if request.contains_key("message") {
         let message =
@@ -406,7 +441,7 @@ fn headers(request: &Map<String, Value>) -> Result<Vec<(String, String)>, String
     let Some(list) = request.get("headers") else { return Ok(Vec::new()) };
     let pair = |pair: &Value| Some((pair.get(0)?.as_str()?.to_owned(), pair.get(1)?.as_str()?.to_owned()));
     let pairs = list.as_array().and_then(|list| list.iter().map(pair).collect::<Option<Vec<_>>>());
-    pairs.ok_or_else(|| "headers: a list of [name, value]".to_owned())
+    pairs.ok_or_else(|| "headers: must be a list of [name, value]".to_owned())
 }
 
 fn borrowed(headers: &[(String, String)]) -> Vec<(&str, &str)> {

@@ -1,5 +1,5 @@
-//! All messages as a capture file for Wireshark (pcapng), without secrets: one UDP packet per message, between two
-//! invented addresses; the phone's port identifies the flow.
+//! All messages as a capture file for Wireshark (pcapng), without secrets. Each message is one UDP packet between two
+//! invented addresses. The phone's port identifies the flow.
 
 use std::borrow::Cow;
 use std::io::Write as _;
@@ -18,9 +18,9 @@ use sipwake::Trace;
 const PHONE: [u8; 4] = [192, 0, 2, 1];
 const SERVER: [u8; 4] = [192, 0, 2, 2];
 const SIP: u16 = 5060;
-/// What fits into one datagram.
+/// The most bytes that fit into one datagram.
 const LONGEST: usize = 65_000;
-/// Messages of one capture.
+/// The most messages of one capture.
 const MOST: usize = 100_000;
 
 /// One message.
@@ -30,11 +30,11 @@ pub(crate) struct Packet {
     pub(crate) at: Duration,
     pub(crate) sent: bool,
     pub(crate) flow: u64,
-    /// As a trace shows it, without secrets.
+    /// The message as a trace shows it, without secrets.
     pub(crate) text: String,
 }
 
-/// Collects what passes.
+/// Collects the messages.
 #[derive(Default)]
 pub(crate) struct Capture(Mutex<Vec<Packet>>);
 
@@ -53,7 +53,8 @@ impl Trace for Capture {
     }
 }
 
-/// A trace shows a secret as `…k3Yz (163)`, which no URI may hold: it becomes `hint-k3Yz-163`.
+/// Replaces the blanks in hints. A trace shows a secret as `…k3Yz (163)`, which no URI may hold. It becomes
+/// `hint-k3Yz-163`.
 pub(crate) fn without_spaces_in_hints(text: &str) -> String {
     let mut pieces = text.split('…');
     let mut out = pieces.next().unwrap_or_default().to_owned();
@@ -67,10 +68,10 @@ pub(crate) fn without_spaces_in_hints(text: &str) -> String {
     out
 }
 
-/// What a secret begins with, as a reader of messages sees it.
+/// The beginning of a secret in the shown messages.
 pub(crate) const HINT: &str = "hint-";
 
-/// The message as it could have passed: what a trace shows of secrets and bodies is not SIP.
+/// Returns a message as it could have passed. A trace shows secrets and bodies in a form that is not SIP.
 fn on_the_wire(text: &str) -> String {
     let text = without_spaces_in_hints(text);
     let mut wire = String::with_capacity(text.len() + 64);
@@ -96,14 +97,14 @@ pub(crate) fn write(path: &Path, packets: &[Packet]) -> Result<(), String> {
 
 fn pcapng(packets: &[Packet]) -> Result<Vec<u8>, String> {
     let mut writer = PcapNgWriter::new(Vec::new()).map_err(|error| error.to_string())?;
-    // Nanoseconds, as the writer counts.
+    // The unit is nanoseconds, as the writer counts.
     let options = vec![InterfaceDescriptionOption::IfTsResol(9)];
     let interface = InterfaceDescriptionBlock { linktype: DataLink::IPV4, snaplen: 0, options };
     writer.write_pcapng_block(interface).map_err(|error| error.to_string())?;
     for packet in packets {
         let text = on_the_wire(&packet.text);
         let text = &text.as_bytes()[..text.len().min(LONGEST)];
-        // Low ports are servers': flows begin at 40,000.
+        // Low ports belong to servers, so flows begin at 40,000.
         let own = 40_000 + u16::try_from(packet.flow % 20_000).unwrap_or(0);
         let (from, to) = if packet.sent { ((PHONE, own), (SERVER, SIP)) } else { ((SERVER, SIP), (PHONE, own)) };
         let builder = PacketBuilder::ipv4(from.0, to.0, 64).udp(from.1, to.1);
@@ -130,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_trace_shows_becomes_a_message_again() {
+    fn a_traced_message_becomes_a_whole_message_again() {
         let traced = "INVITE sip:a;pn-prid=…0001 (43) SIP/2.0\nContent-Type: application/sdp\nContent-Length: 134\n(134 bytes of body)\n";
         assert_eq!(on_the_wire(traced), "INVITE sip:a;pn-prid=hint-0001-43 SIP/2.0\r\nContent-Length: 0\r\n\r\n");
         assert_eq!(on_the_wire("\r\n\r\n"), "\r\n\r\n");

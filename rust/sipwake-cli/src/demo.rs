@@ -21,15 +21,15 @@ const USER: &str = "alice";
 const PASSWORD: &str = "wonderland";
 const FIRST_TOKEN: &str = "c-10-ap_Kt0:APA91bFirstTokenOfThisPhone0001";
 const SECOND_TOKEN: &str = "c-10-ap_Kt0:APA91bSecondTokenOfThisPhone02";
-/// What the app's media engine would answer to Bob's offer.
+/// The answer of an app's media engine to Bob's offer.
 const DESCRIPTION: &str =
     "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 40002 RTP/AVP 0\r\n";
-/// How long any single step may take.
+/// The longest time for any single step.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// What kind of server the mock is
+    /// The kind of server that the mock plays
     #[arg(long, default_value = "mizutech", value_parser = Profile::NAMES)]
     profile: String,
     /// The transport
@@ -45,7 +45,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FILE")]
     pcap: Option<PathBuf>,
     /// Draw the ladder into this SVG file as well
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, visible_alias = "ladder", value_name = "FILE")]
     svg: Option<PathBuf>,
 }
 
@@ -58,7 +58,7 @@ enum TransportName {
 pub(crate) async fn run(options: Options) -> Result<(), String> {
     let profile = Profile::named(&options.profile).ok_or("unknown profile")?;
     if profile.name == "none" {
-        return Err("a server without push wakes nobody; choose another --profile".into());
+        return Err("a server without push cannot wake a phone; choose another --profile".into());
     }
     let config = Config::new(profile).user(USER, PASSWORD);
     let gateway = MockGateway::start(config).await.map_err(|error| format!("the mock gateway: {error}"))?;
@@ -77,10 +77,10 @@ pub(crate) async fn run(options: Options) -> Result<(), String> {
     story.tell(folder.path()).await?;
     let violations = story.gateway.violations();
     if let Some(violation) = violations.first() {
-        return Err(format!("the gateway saw a breach of protocol: {} ({})", violation.kind, violation.detail));
+        return Err(format!("the gateway saw a protocol violation: {} ({})", violation.kind, violation.detail));
     }
     if !story.json {
-        println!("\nthe whole story in {} ms, every step seen", story.begun.elapsed().as_millis());
+        println!("\nall steps passed, in {} ms", story.begun.elapsed().as_millis());
     }
     if let Some(file) = &options.svg {
         std::fs::write(file, ladder::svg(&story.steps)).map_err(|error| format!("{}: {error}", file.display()))?;
@@ -99,13 +99,13 @@ struct Story {
     profile: String,
     sealed: bool,
     json: bool,
-    /// The last message of the ladder that is printed already.
+    /// The last message of the ladder that was printed.
     shown: u64,
     steps: Vec<Step>,
     begun: Instant,
 }
 
-/// One run of the app, from its start to the moment the system kills it.
+/// One run of the app, from its start until the system kills it.
 struct App {
     client: Client,
     events: Events,
@@ -120,7 +120,7 @@ impl Story {
         let verdict = &registered.verdict;
         self.expect(verdict.standing != Standing::Refused, "the server refused push")?;
         self.done(&format!(
-            "registered for {} s with a token; push is {:?}",
+            "the app registers with a token for {} s; push is {:?}",
             registered.expires.as_secs(),
             verdict.standing
         ))?;
@@ -128,22 +128,22 @@ impl Story {
         if self.sealed {
             let key = app.client.push_key().map_err(text)?;
             self.gateway.seal_for(USER, &key.p256dh, &key.auth).await?;
-            self.done("the app gave the server the phone's push key; from here on every push is sealed")?;
+            self.done("the app gives the server the phone's push key; from now on the server seals every push")?;
         }
         drop(app);
         self.gateway.sleep(USER, true).await;
-        self.done("the system killed the app; its flow is gone, its binding stays")?;
+        self.done("the system kills the app; its flow is closed, and its binding stays")?;
 
         let call = self.gateway.place_call(USER, CallOptions::default()).await;
         let push = self.pushes.next_within(PATIENCE).await.ok_or("no push came")?;
         let mut app = self.start_app(folder).await?;
         let action = app.take_push(&push.payload);
-        // RFC 8599 gives a push no content: such a server's tells only that something waits.
+        // RFC 8599 gives a push no content. The push of such a server says only that something waits.
         let bare = action.kind == ActionKind::RefreshBinding;
         self.expect(bare || action.is_call(), "the push was not read as a call")?;
         self.expect(bare || action.duty == Duty::StartForegroundService, "the push's duty is wrong")?;
-        let who = action.caller_label().unwrap_or("it does not say who calls");
-        self.done(&format!("Bob calls; a push wakes the app: {who}"))?;
+        let who = action.caller_label().unwrap_or("the push does not name the caller");
+        self.done(&format!("Bob calls; a push wakes the app ({who})"))?;
 
         let before = self.last_message();
         let asked = Instant::now();
@@ -155,19 +155,19 @@ impl Story {
             app.call(|change| matches!(change, CallChange::Ringing { announced, .. } if *announced != bare)).await?;
         self.expect(bare || ringing == action.uuid, "the push and its INVITE are not one call")?;
         self.done(&format!(
-            "registered again in one round trip ({:.1} ms) with the nonce kept from before; the INVITE is here, it rings",
+            "the app registers in one round trip ({:.1} ms) with its stored nonce; the INVITE comes, it rings",
             took.as_secs_f64() * 1000.0
         ))?;
 
-        call.wait(|state| state == CallState::Ringing, PATIENCE).await.ok_or("the caller hears no ringing")?;
+        call.wait(|state| state == CallState::Ringing, PATIENCE).await.ok_or("the caller got no 180 Ringing")?;
         call.cancel().await;
         let ended = app.call(|change| matches!(change, CallChange::Ended(Ended::Cancelled))).await?;
         self.expect(ended == ringing, "another call ended")?;
         let report = call.wait_end(PATIENCE).await.ok_or("the call never ended")?;
         self.expect(report.state == CallState::Cancelled, "the caller does not know that the call is over")?;
         let late = app.take_push(&push.payload);
-        self.expect(late.duty == Duty::Nothing, "a late push for the cancelled call would ring a ghost")?;
-        self.done("Bob hangs up; the ringing stops, and the same push again makes no sound")?;
+        self.expect(late.duty == Duty::Nothing, "a late push for the cancelled call would ring again")?;
+        self.done("Bob hangs up; the ringing stops, and the same push makes no sound when it comes again")?;
 
         let call = self.gateway.place_call(USER, CallOptions::default()).await;
         let ringing = app.call(|change| matches!(change, CallChange::Ringing { .. })).await?;
@@ -175,8 +175,9 @@ impl Story {
         app.client.accept(ringing, Answer::sdp(DESCRIPTION)).await.map_err(text)?;
         let took = tapped.elapsed();
         app.call(|change| matches!(change, CallChange::Connected { .. })).await?;
-        let report = call.wait(|state| state == CallState::Answered, PATIENCE).await.ok_or("nobody answered")?;
-        self.expect(report.answer.as_deref() == Some(DESCRIPTION), "the caller heard another answer")?;
+        let report =
+            call.wait(|state| state == CallState::Answered, PATIENCE).await.ok_or("the call was not answered")?;
+        self.expect(report.answer.as_deref() == Some(DESCRIPTION), "the caller got another SDP answer")?;
         app.client.hang_up(ringing, HangUp::Normal).await.map_err(text)?;
         app.call(|change| matches!(change, CallChange::Ended(Ended::HungUp))).await?;
         let report = call.wait_end(PATIENCE).await.ok_or("the call never ended")?;
@@ -191,8 +192,8 @@ impl Story {
         app.wait(told).await?;
         let rotated = async || self.tokens().await == [SECOND_TOKEN];
         let rotated = self.gateway.wait_until(rotated, PATIENCE).await;
-        self.expect(rotated, &format!("bound instead of the new token alone: {:?}", self.tokens().await))?;
-        self.done("the provider gave a new token; the server knows it and no other")?;
+        self.expect(rotated, &format!("the server must know only the new token, but knows {:?}", self.tokens().await))?;
+        self.done("the push provider gives a new token; the server replaces the old one")?;
 
         app.client.log_out(&app.account).await.map_err(text)?;
         app.wait(|event| matches!(event, Event::LoggedOut { .. })).await?;
@@ -201,18 +202,18 @@ impl Story {
         let late = app.take_push(&push.payload);
         self.expect(late.duty == Duty::Nothing, "a late push would ring after the log-out")?;
         let silent = ActionKind::Ignore { reason: Ignored::LoggedOut };
-        self.expect(late.kind == silent, "a late push is not known to be for nobody")?;
+        self.expect(late.kind == silent, "a late push was not ignored because of the log-out")?;
         if self.sealed {
             self.eavesdrop()?;
         }
-        self.done("the user logged out; the server has forgotten them, and a late push makes no sound")
+        self.done("the user logs out; the server removes the binding, and a late push makes no sound")
     }
 
-    /// The carrier of the pushes looks for a name, a number or a text in them.
+    /// Acts as the carrier of the pushes, and looks for a name, a number or a text in them.
     fn eavesdrop(&self) -> Result<(), String> {
         let pushes = self.gateway.push_service().history();
         for push in &pushes {
-            // What is sealed is letters by chance.
+            // The sealed part is random letters, so it could match by chance.
             let mut seen = push.payload.clone();
             let sealed = seen.as_object_mut().and_then(|fields| fields.remove("sealed"));
             self.expect(sealed.is_some(), &format!("a push is not sealed: {seen}"))?;
@@ -222,7 +223,7 @@ impl Story {
                 self.expect(!found, &format!("the push service can read {secret:?} in {seen}"))?;
             }
         }
-        self.expect(!pushes.is_empty(), "no push passed by the push service")
+        self.expect(!pushes.is_empty(), "no push went through the push service")
     }
 
     async fn start_app(&self, folder: &Path) -> Result<App, String> {
@@ -258,8 +259,7 @@ impl Story {
         if held { Ok(()) } else { Err(format!("step {}: {otherwise}", self.steps.len() + 1)) }
     }
 
-    /// Prints a step and the messages that it took.
-    /// What passed, for a capture file.
+    /// Returns all messages, for a capture file.
     fn packets(&self) -> Vec<Packet> {
         let begun = sipwake::now().wall.saturating_sub(self.begun.elapsed());
         let entries = self.gateway.messages().after(0);
@@ -270,6 +270,7 @@ impl Story {
         entries.iter().map(packet).collect()
     }
 
+    /// Prints a step with its messages.
     fn done(&mut self, what: &str) -> Result<(), String> {
         let entries = self.gateway.messages().after(self.shown);
         self.shown = entries.last().map_or(self.shown, |entry| entry.seq);
@@ -306,7 +307,7 @@ impl App {
         match self.wait(|event| matches!(event, Event::Registered { .. } | Event::RegistrationFailed { .. })).await? {
             Event::Registered { registered, .. } => Ok(registered),
             Event::RegistrationFailed { failure, .. } => Err(failure.to_string()),
-            _ => Err("nothing was registered".into()),
+            _ => Err("the registration has no result".into()),
         }
     }
 
@@ -324,8 +325,8 @@ impl App {
                     return Ok(event);
                 }
             }
-            Err("the client ended".to_owned())
+            Err("the client was shut down".to_owned())
         };
-        tokio::time::timeout(PATIENCE, next).await.map_err(|_| "nothing happened in time".to_owned())?
+        tokio::time::timeout(PATIENCE, next).await.map_err(|_| "timeout: the expected event did not come".to_owned())?
     }
 }

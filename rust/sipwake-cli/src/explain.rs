@@ -9,7 +9,7 @@ use crate::input;
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// A report, as client.report() gives it; - reads standard input
+    /// A file with a report from client.report(), or - for standard input
     file: String,
     /// Write one page, with a ladder for each wake
     #[arg(long, value_name = "FILE")]

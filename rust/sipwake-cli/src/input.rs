@@ -1,4 +1,4 @@
-//! Files and standard input, within bounds.
+//! Files and standard input, with a size limit.
 
 use std::fs::File;
 use std::io::Read;
@@ -11,7 +11,7 @@ pub(crate) fn read(name: &str) -> Result<Vec<u8>, String> {
     read_up_to(name, MAX_INPUT)
 }
 
-/// Reads a file, or standard input for `-`, of at most so many bytes.
+/// Reads a file, or standard input for `-`, up to a limit in bytes.
 pub(crate) fn read_up_to(name: &str, most: u64) -> Result<Vec<u8>, String> {
     let (source, shown): (Box<dyn Read>, &str) = match name {
         "-" => (Box::new(std::io::stdin()), "standard input"),

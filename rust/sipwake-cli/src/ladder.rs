@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use mock_gateway::{Direction, Entry};
 
-/// One step of a story, and the messages that it took.
+/// One step of a story, and its messages.
 pub(crate) struct Step {
     pub(crate) what: String,
     pub(crate) rungs: Vec<Rung>,
@@ -37,7 +37,7 @@ impl fmt::Display for Rung {
     }
 }
 
-/// The method or status, and of a REGISTER what makes it one for push.
+/// Returns the method or status, and for a REGISTER the details that matter for push.
 fn summary(text: &str) -> String {
     let first = text.lines().next().unwrap_or_default();
     let header =
@@ -122,8 +122,9 @@ pub(crate) fn svg(steps: &[Step]) -> String {
     )
 }
 
+/// Escapes a text for HTML and SVG, which have no control characters.
 pub(crate) fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    text.replace(|c: char| c.is_control(), "\u{fffd}").replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 #[cfg(test)]
@@ -131,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_register_tells_its_push_tags_and_a_response_its_method() {
+    fn a_register_is_drawn_with_its_push_tags_and_a_response_with_its_method() {
         let register = "REGISTER sip:a SIP/2.0\r\nX-MPUSH: null\r\nAuthorization: Digest x\r\nExpires: 0\r\n\r\n";
         assert_eq!(summary(register), "REGISTER [X-MPUSH: null, authorized, Expires: 0]");
         assert_eq!(summary("SIP/2.0 200 OK\r\nCSeq: 4 REGISTER\r\n\r\n"), "200 OK (REGISTER)");

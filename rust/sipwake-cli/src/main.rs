@@ -2,8 +2,8 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line prints")]
 
-/// Prints a line; where nobody reads it any more (`sipwake … | head -1`), the process ends, as others do on SIGPIPE. It takes
-/// the place of the standard library's, which panics then.
+/// Prints a line. If nobody reads it any more (`sipwake … | head -1`), the process ends, as others do on SIGPIPE. The
+/// standard library's `println` would panic then, so this one replaces it.
 macro_rules! println {
     ($($text:tt)*) => { crate::line(format_args!($($text)*)) };
 }
@@ -45,20 +45,21 @@ enum Command {
     /// Register with a real server, show its verdict about push, and wait for calls
     Register(Box<register::Options>),
     /// Test the whole life of a push binding at a server, and say what the server does wrong and what to change. Exit
-    /// codes: 0 healthy, 1 works with remarks, 2 will not ring, 3 it could not be tried
+    /// codes: 0 healthy, 1 works with remarks, 2 will not ring, 3 could not be tested
     Doctor(Box<doctor::Options>),
-    /// Say why a phone did not ring, from the report that its app gives (client.report())
+    /// Say why a phone did not ring, from its app's report (client.report())
     Explain(explain::Options),
-    /// Play what an app recorded (Options::record_for_replay, register --record) again, and say where the core decides
-    /// differently. Exit codes: 0 the same, 1 it cannot be read, 2 different
+    /// Replay an app's recording (Options::record_for_replay, register --record), and say where the core decides
+    /// differently. Exit codes: 0 the same, 1 the file cannot be read, 2 different
     Replay(replay::Options),
-    /// Be the companion of another SIP stack, in any language: JSON on standard input and output, one object per line
+    /// Act as the companion of another SIP stack, in any language: JSON on standard input and output, one object per
+    /// line
     Beside(Box<beside::Options>),
     /// Print the tags that another SIP stack must put into its REGISTER
     Tags(tags::Options),
     /// Say what the response to such a REGISTER means for push
     Verdict(verdict::Options),
-    /// Say what to tell the operating system about a push payload
+    /// Say what the app must tell the operating system about a push payload
     Payload(payload::Options),
     /// Print this phone's key for sealed pushes, for their sender
     PushKey(sealed::KeyOptions),
@@ -83,7 +84,7 @@ fn main() -> ExitCode {
     };
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return failed(&format!("no runtime: {error}")),
+        Err(error) => return failed(&format!("the async runtime cannot start: {error}")),
     };
     let result = runtime.block_on(async {
         let done = match command {
@@ -104,7 +105,7 @@ fn main() -> ExitCode {
         };
         done.map(|()| 0).map_err(|reason| (reason, 1))
     });
-    // A read of standard input may still hold a thread: don't wait for it.
+    // A read of standard input may still block a thread. Don't wait for it.
     runtime.shutdown_background();
     let code = result.unwrap_or_else(|(reason, code)| {
         note(&reason);
@@ -113,7 +114,8 @@ fn main() -> ExitCode {
     ExitCode::from(code)
 }
 
-/// `RUST_LOG` as everywhere, but without what other crates say below a warning: that of WebSocket traces whole messages.
+/// Filters by `RUST_LOG` as usual, but shows only warnings and errors of other crates, because the WebSocket crate
+/// traces whole messages.
 struct OwnWords(env_logger::Logger);
 
 impl log::Log for OwnWords {
@@ -142,16 +144,32 @@ fn log_to_standard_error() {
     }
 }
 
-/// What a shell reports of a process that SIGPIPE ended.
+/// The exit code that a shell reports for a process that SIGPIPE ended.
 const BROKEN_PIPE: i32 = 128 + 13;
 
+/// Texts from servers, pushes and files must not move the terminal's cursor. This shows control characters as JSON
+/// escapes. JSON has them only inside strings, so a program reads the same text.
+fn for_terminals(text: &str) -> String {
+    let moves = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    let mut shown = String::with_capacity(text.len());
+    for c in text.replace("\r\n", "\n").chars() {
+        if moves(c) {
+            shown.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
 fn line(text: std::fmt::Arguments<'_>) {
-    if let Err(error) = writeln!(std::io::stdout(), "{text}") {
+    if let Err(error) = writeln!(std::io::stdout(), "{}", for_terminals(&text.to_string())) {
         end_without_a_reader(&error);
     }
 }
 
-/// Ends the process where standard output takes nothing more: quietly if its reader went away, else with the reason.
+/// Ends the process if standard output accepts nothing more. If its reader went away, it ends silently, otherwise with
+/// the reason.
 fn end_without_a_reader(error: &std::io::Error) -> ! {
     if error.kind() == std::io::ErrorKind::BrokenPipe {
         std::process::exit(BROKEN_PIPE);
@@ -160,10 +178,10 @@ fn end_without_a_reader(error: &std::io::Error) -> ! {
     std::process::exit(1);
 }
 
-/// Tells the user something beside the output.
+/// Tells the user something that is not part of the output.
 fn note(text: &str) {
-    // Standard error may be gone too; the exit code says enough then.
-    let _ = writeln!(std::io::stderr(), "sipwake: {text}");
+    // Standard error may be gone, too. Then the exit code says enough.
+    let _ = writeln!(std::io::stderr(), "sipwake: {}", for_terminals(text));
 }
 
 fn failed(reason: &str) -> ExitCode {

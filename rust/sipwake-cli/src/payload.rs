@@ -11,12 +11,12 @@ use crate::input;
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// A file with the payload as JSON; - reads standard input
+    /// A file with the payload as JSON, or - for standard input
     file: String,
-    /// How the push came
+    /// The channel by which the push came
     #[arg(long, value_enum, default_value = "fcm")]
     channel: ChannelName,
-    /// The priority that FCM delivered it with: only high lets an Android app start a foreground service
+    /// The priority with which FCM delivered it. Only high lets an Android app start a foreground service
     #[arg(long, value_enum)]
     priority: Option<PriorityName>,
     /// The priority that the server asked FCM for
@@ -61,7 +61,7 @@ impl From<PriorityName> for Priority {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum StateName {
-    /// The user looks at it
+    /// The user is looking at it
     Foreground,
     /// It runs in the background
     Background,
@@ -90,7 +90,7 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
     };
     let action = parse_push(bytes.as_slice(), channel, &hints);
     let mut value = serde_json::to_value(&action).map_err(|error| error.to_string())?;
-    // Boot time means nothing outside of the process that read it.
+    // Boot time means nothing outside the process that read it.
     if let Some(fields) = value.as_object_mut() {
         fields.remove("deadline_ms");
         let left = action.deadline.map(|deadline| deadline.saturating_sub(received.boot));
@@ -107,7 +107,7 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
     }
 }
 
-/// Prints an object as indented lines, without what is absent.
+/// Prints an object as indented lines. Fields that are null are left out.
 fn show(value: &Value, depth: usize) {
     let Value::Object(fields) = value else { return };
     for (name, value) in fields {

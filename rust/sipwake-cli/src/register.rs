@@ -26,16 +26,16 @@ pub(crate) struct Options {
     token: Option<String>,
     #[command(flatten)]
     push: PushSettings,
-    /// Keep the binding's state here, as an app would; without it, nothing is kept
+    /// Keep the binding's state in this folder, as an app would. Without it, nothing is kept
     #[arg(long, value_name = "FOLDER")]
     state_dir: Option<PathBuf>,
     /// Ask which push providers the server supports (RFC 8599 section 4.1.5)
     #[arg(long)]
     query: bool,
-    /// Log out, wait for the server's answer, and end: what --state-dir remembers, or what was bound with --token
+    /// Log out, wait for the response, and end. This removes the binding from --state-dir, or the one with --token
     #[arg(long, conflicts_with = "query")]
     log_out: bool,
-    /// End after the first answer
+    /// End after the first response
     #[arg(long)]
     once: bool,
     /// Print every message, without its secrets
@@ -47,7 +47,7 @@ pub(crate) struct Options {
     /// Draw every message into this SVG file, as a ladder
     #[arg(long, value_name = "FILE")]
     ladder: Option<PathBuf>,
-    /// Record what enters the core in this file, for sipwake replay: without secrets, but with callers and callees
+    /// Record the core's input in this file, for sipwake replay. It holds no secrets, but callers and callees
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
     /// Print JSON
@@ -55,12 +55,12 @@ pub(crate) struct Options {
     json: bool,
 }
 
-/// A recording of more bytes ends early.
+/// The largest recording, in bytes. A longer one ends early.
 const MOST_RECORDED: usize = 4 << 20;
-/// How long an answer is waited for: a little more than timer F.
+/// How long to wait for a response: a little more than timer F.
 const PATIENCE: Duration = Duration::from_secs(35);
 
-/// Counts the REGISTERs, and prints every message where that is wanted.
+/// Counts the REGISTERs, and prints every message if the user wants that.
 struct Wire {
     prints: bool,
     capture: Capture,
@@ -131,7 +131,7 @@ impl Session {
         let wants_push = options.token.is_some() || options.query || options.log_out;
         let push = wants_push.then(|| options.push.config());
         let account = client.add_account(config, push).await.map_err(say::failed)?;
-        // What is remembered of a binding tells its token; another one would be bound first.
+        // A stored binding names its own token. The client would bind another one first.
         let remembers = options.log_out && options.state_dir.is_some();
         if let Some(token) = options.token.as_ref().filter(|_| !remembers) {
             client.set_token(&account, token).await.map_err(say::failed)?;
@@ -170,14 +170,14 @@ impl Session {
         }
     }
 
-    /// Writes what was recorded where that is wanted.
+    /// Writes the recording, if the user wants one.
     async fn record(&self) -> Result<(), String> {
         let Some(file) = &self.options.record else { return Ok(()) };
         let recorded = self.client.recording().await.map_err(say::failed)?.unwrap_or_default();
         std::fs::write(file, recorded).map_err(|error| format!("--record {}: {error}", file.display()))
     }
 
-    /// Writes what passed where that is wanted.
+    /// Writes the messages that passed, if the user wants that.
     fn export(&self) -> Result<(), String> {
         let packets = self.wire.capture.packets();
         if let Some(file) = &self.options.pcap {
@@ -196,7 +196,7 @@ impl Session {
     async fn log_out(&mut self) -> Result<(), String> {
         let takes_over = self.options.state_dir.is_none();
         if takes_over {
-            // No memory says which Contact was bound: what the server lists with the token is removed.
+            // No record says which Contact was bound. The client removes the ones that the server lists with the token.
             self.client.assume_bound(&self.account).await.map_err(say::failed)?;
         }
         self.client.log_out(&self.account).await.map_err(say::failed)?;
@@ -212,10 +212,10 @@ impl Session {
         let mut text = say::event(&event);
         text.push_str(match (asked, takes_over) {
             (false, _) => {
-                "; the server was not asked: it was done before, or nothing was ever registered from this --state-dir"
+                "; no request was sent: the log-out was done before, or nothing was ever registered with this --state-dir"
             }
             (true, true) => {
-                "; the server accepted the removal. What another address bound with this token may be left: that is not proven"
+                "; the server accepted the removal. A binding of the same token from another address may still exist"
             }
             (true, false) => "; the server accepted the removal",
         });
@@ -223,7 +223,7 @@ impl Session {
         Ok(())
     }
 
-    /// Takes away the binding that servers such as OpenSIPS leave behind when they are asked.
+    /// Removes the binding that servers such as OpenSIPS leave behind after a query.
     async fn forget_query(&mut self) -> Result<(), String> {
         self.client.log_out(&self.account).await.map_err(say::failed)?;
         let told = self.next(|event| matches!(event, Event::LoggedOut { .. })).await;
@@ -239,8 +239,8 @@ impl Session {
         Ok(())
     }
 
-    /// Waits for an event. What else happens is printed; a failure ends the wait where nothing follows it or the command is
-    /// to end.
+    /// Waits for an event and prints all others. If nothing follows a failure, or if the command is to end, a failure
+    /// ends the wait.
     async fn next(&mut self, wanted: impl Fn(&Event) -> bool) -> Result<Event, String> {
         let ends = self.options.once || self.options.log_out;
         let search = async {
@@ -257,9 +257,9 @@ impl Session {
                 }
                 return Ok(event);
             }
-            Err("the client ended".to_owned())
+            Err("the client was shut down".to_owned())
         };
-        tokio::time::timeout(PATIENCE, search).await.unwrap_or_else(|_| Err("the server did not answer".to_owned()))
+        tokio::time::timeout(PATIENCE, search).await.unwrap_or_else(|_| Err("the server did not respond".to_owned()))
     }
 
     fn say(&self, text: &str) {

@@ -1,4 +1,4 @@
-//! `sipwake replay`: plays what an app recorded again.
+//! `sipwake replay`: replays an app's recording.
 
 use clap::Args;
 use serde_json::json;
@@ -8,7 +8,7 @@ use crate::input;
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// A recording, as Client::recording() or register --record gives it; - reads standard input
+    /// A file with a recording from Client::recording() or register --record, or - for standard input
     file: String,
     /// Print every message, with placeholders for secrets
     #[arg(long)]
@@ -21,7 +21,7 @@ pub(crate) struct Options {
 /// A recording has 64 megabytes at most.
 const MAX_RECORDING: u64 = 64 << 20;
 
-/// Returns the exit code: 0 where it decides the same, 2 where it does not.
+/// Returns the exit code: 0 if the core decides the same, 2 if it does not.
 pub(crate) fn run(options: &Options) -> Result<u8, String> {
     let file = input::read_up_to(&options.file, MAX_RECORDING)?;
     let recording = Recording::read(&file).map_err(|error| format!("{}: {error}", options.file))?;
@@ -55,7 +55,7 @@ fn show(played: &Played, with_messages: bool) {
         let received = step.received.as_ref().map(|bytes| ("<<<", bytes));
         for (way, bytes) in received.into_iter().chain(step.sent.iter().map(|bytes| (">>>", bytes))) {
             let text = String::from_utf8_lossy(bytes);
-            // What a server sent must not move the terminal's cursor.
+            // A text from a server must not move the terminal's cursor.
             let lines = text.lines().map(|line| line.replace(|c: char| c.is_control(), " "));
             for (index, line) in lines.take(if with_messages { usize::MAX } else { 1 }).enumerate() {
                 println!("              {} {line}", if index == 0 { way } else { "   " });
@@ -70,7 +70,7 @@ fn show(played: &Played, with_messages: bool) {
     }
     println!("");
     if played.full {
-        println!("the recording reached its cap: what happened afterwards is missing");
+        println!("the recording reached its size limit: later events are missing");
     }
     match &played.difference {
         None => println!(
@@ -79,6 +79,6 @@ fn show(played: &Played, with_messages: bool) {
             messages(played),
             played.decisions.len()
         ),
-        Some(difference) => println!("not the same: {difference}"),
+        Some(difference) => println!("different: {difference}"),
     }
 }

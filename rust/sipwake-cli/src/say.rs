@@ -1,4 +1,4 @@
-//! What the command line says: events and errors in people's words, with flags instead of the API's field names.
+//! The texts of the command line: events and errors in plain words, with flags instead of the API's field names.
 
 use sipwake::core::event::Removed;
 use sipwake::{CallChange, Caller, Ended, Event, FieldError};
@@ -49,20 +49,20 @@ pub(crate) fn event(event: &Event) -> String {
             format!("registered for {} s; push: {}", registered.expires.as_secs(), registered.verdict.text())
         }
         Event::RegistrationFailed { failure, retry_in: Some(pause), .. } => {
-            format!("{failure}; next try in {} s", pause.as_secs())
+            format!("{failure}; next attempt in {} s", pause.as_secs())
         }
-        Event::RegistrationFailed { failure, retry_in: None, .. } => format!("{failure}; there is no further try"),
+        Event::RegistrationFailed { failure, retry_in: None, .. } => format!("{failure}; no further attempt"),
         Event::RegisterDelayed { wait, .. } => {
-            format!("more pushes came than the server is asked for; the next REGISTER follows in {} s", wait.as_secs())
+            format!("too many pushes came at once; the next REGISTER follows in {} s", wait.as_secs())
         }
-        Event::DoNotDisturbOver { .. } => "the user may be disturbed again".to_owned(),
+        Event::DoNotDisturbOver { .. } => "do not disturb has ended".to_owned(),
         Event::PushUnopened { why } => why.to_string(),
         Event::LoggedOut { aor, removed, .. } => format!("{aor}: logged out ({})", known(*removed)),
         Event::Capabilities { status, providers, .. } if providers.is_empty() => {
-            format!("the server answered {status} and named no push provider")
+            format!("the server responded {status} and named no push provider")
         }
         Event::Capabilities { status, providers, .. } => {
-            format!("the server answered {status} and pushes through {}", providers.join(", "))
+            format!("the server responded {status} and pushes through {}", providers.join(", "))
         }
         Event::Call(call) => format!("call {}: {}", call.uuid, change(&call.change)),
         Event::Message { from, display_name, content_type, text, .. } => format!(
@@ -70,9 +70,9 @@ pub(crate) fn event(event: &Event) -> String {
             named(from, display_name.as_deref()),
             text.expose().len()
         ),
-        Event::StoreFailed { key, reason } => format!("the state {key} could not be kept: {reason}"),
+        Event::StoreFailed { key, reason } => format!("the state {key} could not be stored: {reason}"),
         Event::Discarded { reason, count } => format!("dropped from the network, {count} so far: {reason}"),
-        _ => "something happened that this command has no words for".to_owned(),
+        _ => "an event that this version of the command does not know".to_owned(),
     }
 }
 
@@ -91,7 +91,7 @@ fn change(change: &CallChange) -> String {
         CallChange::Asked(request) => format!("the caller asks: {:?}", request.kind),
         CallChange::Reason(reason) => format!("the caller hangs up and says why: {reason}"),
         CallChange::Ended(ended) => end(*ended),
-        _ => "changed in a way that this command has no words for".to_owned(),
+        _ => "a change that this version of the command does not know".to_owned(),
     }
 }
 
@@ -105,10 +105,10 @@ fn end(ended: Ended) -> String {
         Ended::HungUp => "hung up",
         Ended::Failed(status) => return format!("ended: it failed with {status}"),
         Ended::Missed => "its INVITE never came",
-        Ended::Unanswered => "nobody answered in time",
+        Ended::Unanswered => "the call was not answered in time",
         Ended::LoggedOut => "the user logged out",
         Ended::NoCall => "there was no call: the push was for a request inside another one",
-        _ => "for a reason that this command has no words for",
+        _ => "a reason that this version of the command does not know",
     };
     format!("ended: {how}")
 }
@@ -117,8 +117,8 @@ fn known(removed: Removed) -> &'static str {
     match removed {
         Removed::Proven => "proven: the server no longer lists the binding",
         Removed::NeverBound => "nothing was ever bound",
-        Removed::GivenUp => "given up: no server could be told",
-        _ => "accepted; its effect cannot be seen",
+        Removed::GivenUp => "given up: no server could be reached",
+        _ => "accepted: the server's response does not show whether the binding is gone",
     }
 }
 
@@ -142,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refused_field_is_told_by_its_flag() {
+    fn a_refused_field_is_named_by_its_flag() {
         let mut config = AccountConfig::new("sip:alice@example.com", "secret");
         config.gateways = vec!["127.0.0.1:99999".to_owned()];
         let error = refused(&Account::parse(config).expect_err("no such port"));
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn no_event_is_told_as_rust_writes_it() {
+    fn no_event_is_printed_in_rusts_debug_form() {
         let uuid = sipwake::Uuid::nil();
         let caller = Caller { uri: "sip:7@example.com".to_owned(), display_name: Some("Bob".to_owned()) };
         let times = sipwake::CallTimes::default();

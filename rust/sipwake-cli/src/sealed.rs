@@ -1,4 +1,4 @@
-//! `sipwake push-key`, `seal` and `unseal`: pushes that nobody on the way can read.
+//! `sipwake push-key`, `seal` and `unseal`: pushes that nobody on their path can read.
 
 use std::path::PathBuf;
 
@@ -14,11 +14,11 @@ pub(crate) struct KeyOptions {
     /// The folder with the keys
     #[arg(long, value_name = "FOLDER")]
     state_dir: PathBuf,
-    /// Make a new key; the former one still opens pushes for 30 days
+    /// Make a new key. The former one still opens pushes for 30 days
     #[arg(long)]
     rotate: bool,
-    /// Import a key from a server, as ID:KEY with 32 bytes in base64url; ID alone reads the key from standard input, so
-    /// that no process list shows it
+    /// Import a key from a server, as ID:KEY with 32 bytes in base64url. With ID alone, the command reads the key from
+    /// standard input, so that no process list shows it
     #[arg(long, value_name = "ID[:KEY]", conflicts_with = "rotate")]
     import: Option<String>,
     /// Print JSON
@@ -28,25 +28,26 @@ pub(crate) struct KeyOptions {
 
 #[derive(Args)]
 pub(crate) struct SealOptions {
-    /// A file with the payload as JSON; - reads standard input
+    /// A file with the payload as JSON, or - for standard input
     file: String,
-    /// The phone's public key, as `sipwake push-key` prints it
+    /// The phone's public key, from `sipwake push-key`
     #[arg(long, requires = "auth", required_unless_present = "key_id")]
     p256dh: Option<String>,
     /// The phone's auth secret
-    #[arg(long, requires = "p256dh")]
+    // Base64url may begin with a hyphen.
+    #[arg(long, requires = "p256dh", allow_hyphen_values = true)]
     auth: Option<String>,
-    /// Seal with an imported key of this name
+    /// Seal with the imported key of this name
     #[arg(long, requires = "key", conflicts_with = "p256dh")]
     key_id: Option<String>,
     /// That key: 32 bytes in base64url
-    #[arg(long, requires = "key_id")]
+    #[arg(long, requires = "key_id", allow_hyphen_values = true)]
     key: Option<String>,
 }
 
 #[derive(Args)]
 pub(crate) struct UnsealOptions {
-    /// A file with a payload that has `sealed`, or with only that text; - reads standard input
+    /// A file with a payload that has `sealed`, or with only that text; or - for standard input
     file: String,
     /// The folder with the keys
     #[arg(long, value_name = "FOLDER")]
@@ -100,7 +101,7 @@ pub(crate) fn seal(options: &SealOptions) -> Result<(), String> {
     let sealed = match (&options.p256dh, &options.auth, &options.key_id, &options.key) {
         (Some(p256dh), Some(auth), ..) => mock_gateway::seal::sealed(p256dh, auth, &content),
         (.., Some(id), Some(key)) => mock_gateway::seal::with_shared_key(id, key, &content),
-        _ => Err("say --p256dh and --auth, or --key-id and --key".to_owned()),
+        _ => Err("give --p256dh and --auth, or --key-id and --key".to_owned()),
     };
     println!("{}", json!({ "sealed": sealed? }));
     Ok(())
@@ -109,14 +110,19 @@ pub(crate) fn seal(options: &SealOptions) -> Result<(), String> {
 pub(crate) fn unseal(options: &UnsealOptions) -> Result<(), String> {
     let (_, mut keys) = open(&options.state_dir)?;
     let bytes = input::read(&options.file)?;
-    let text = String::from_utf8(bytes).map_err(|_| format!("{}: is not text", options.file))?;
-    let payload: Option<serde_json::Value> = serde_json::from_str(&text).ok();
+    let Ok(text) = std::str::from_utf8(&bytes) else {
+        // As web push and UnifiedPush deliver it.
+        let opened = keys.open_body(&bytes, sipwake::now().wall).map_err(|error| error.to_string())?;
+        println!("{}", json!(opened));
+        return Ok(());
+    };
+    let payload: Option<serde_json::Value> = serde_json::from_str(text).ok();
     let sealed = match &payload {
         Some(value) => {
             let found = ["/sealed", "/data/sealed"].iter().find_map(|path| value.pointer(path));
             found.and_then(|sealed| sealed.as_str()).ok_or_else(|| format!("{}: has no \"sealed\"", options.file))?
         }
-        None => text.as_str(),
+        None => text,
     };
     let opened = keys.open(sealed, sipwake::now().wall).map_err(|error| error.to_string())?;
     println!("{}", json!(opened));

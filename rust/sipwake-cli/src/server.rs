@@ -1,4 +1,4 @@
-//! Whose account it is, and how its server is reached: what every command takes that talks to one.
+//! The account and how to reach its server, for every command that needs one.
 
 use std::path::PathBuf;
 
@@ -8,19 +8,19 @@ use sipwake::{AccountConfig, Credentials, SpkiPin, Transport, Trust};
 
 use crate::input;
 
-/// Where the password comes from unless a flag gives it.
+/// The source of the password if no flag gives it.
 const PASSWORD_VARIABLE: &str = "SIPWAKE_PASSWORD";
 
-/// The account and the way to its server.
+/// The account, and how to reach its server.
 #[derive(Args)]
 pub(crate) struct ServerOptions {
     /// The address of record, such as sip:alice@example.com
     #[arg(long)]
     pub(crate) aor: String,
-    /// The password. The process list shows it: better set SIPWAKE_PASSWORD or use --password-file
+    /// The password. The process list shows it, so use SIPWAKE_PASSWORD or --password-file instead
     #[arg(long, conflicts_with = "password_file")]
     password: Option<String>,
-    /// A file whose first line is the password; - reads standard input
+    /// A file whose first line is the password, or - for standard input
     #[arg(long, value_name = "FILE")]
     password_file: Option<String>,
     /// Where to send the REGISTER (a host, host:port or SIP URI), if it is not the AOR's domain
@@ -35,10 +35,10 @@ pub(crate) struct ServerOptions {
     /// Trust only the authorities in this PEM file
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
-    /// Demand this key of the server, sha256/BASE64; can be given several times
+    /// Require this key from the server, sha256/BASE64. You can give it several times
     #[arg(long)]
     pin: Vec<String>,
-    /// A certificate to show to the server, PEM; with --client-key
+    /// A client certificate for the server, PEM. It needs --client-key
     #[arg(long, value_name = "FILE", requires = "client_key")]
     client_certificate: Option<PathBuf>,
     /// Its private key, PEM
@@ -50,10 +50,10 @@ pub(crate) struct ServerOptions {
     /// The lifetime to ask for, in seconds
     #[arg(long, default_value_t = 3600)]
     pub(crate) expires: u32,
-    /// Send X-PIID, which is as good as the password, to a server of Mizutech's
+    /// Send X-PIID to a Mizutech server. It works like the password
     #[arg(long)]
     piid: bool,
-    /// Send X-PIID also over UDP or TCP, where others can read it
+    /// Send X-PIID even over UDP or TCP, where others can read it
     #[arg(long)]
     allow_cleartext_secrets: bool,
 }
@@ -136,7 +136,7 @@ impl ServerOptions {
         std::env::var(PASSWORD_VARIABLE).map(Secret::new).map_err(missing)
     }
 
-    /// Where to connect to: a WebSocket server is named as a whole, with its path.
+    /// Returns the address to connect to. A WebSocket server is a whole URI with its path.
     fn gateway(&self) -> Option<String> {
         let scheme = match self.transport {
             TransportName::Ws => "ws",

@@ -5,16 +5,16 @@ use sipwake::{Dialect, Dialects, Environment, PortSipHeader, Provider, Push, Pus
 
 use crate::say;
 
-/// What the mock gateway takes as well as any other.
+/// The mock gateway takes this package like any other.
 const EXAMPLE: &str = "com.example.app";
 
-/// The push provider, and how the server is told.
+/// The push provider, and how the server learns of it.
 #[derive(Args, Clone)]
 pub(crate) struct PushSettings {
     /// The push provider: apns, fcm, fcm-ios, webpush, or another name that the server knows
     #[arg(long, default_value = "fcm")]
     provider: String,
-    /// The Apple bundle id, or what the server knows the Android app by: for FCM the project
+    /// The Apple bundle id, or the server's name for the Android app: for FCM, the project
     #[arg(long)]
     package: Option<String>,
     /// Apple's team id, for pn-param
@@ -23,16 +23,16 @@ pub(crate) struct PushSettings {
     /// The whole pn-param, if the server wants another one than the default
     #[arg(long)]
     pn_param: Option<String>,
-    /// APNs' environment of the token: the server's default, sandbox or production
+    /// The token's APNs environment: the server's default, sandbox or production
     #[arg(long, value_enum, default_value = "default")]
     environment: Env,
-    /// The dialects to use, comma-separated; auto uses RFC 8599 and X-MPUSH, then what the server understands
+    /// The dialects, comma-separated. The value auto uses RFC 8599 and X-MPUSH, then what the server understands
     #[arg(long, value_enum, value_delimiter = ',', default_value = "auto")]
     dialect: Vec<DialectName>,
-    /// How an RFC 8599 binding is removed
+    /// How to remove an RFC 8599 binding
     #[arg(long, value_enum, default_value = "same-binding")]
     removal: RemovalName,
-    /// The app can wake itself to refresh: send +sip.pnsreg
+    /// The app can refresh without a push, so the REGISTER has +sip.pnsreg
     #[arg(long)]
     wakes_itself: bool,
 }
@@ -109,18 +109,16 @@ impl PushSettings {
         self.dialect.iter().all(|name| *name == DialectName::Xmpush)
     }
 
-    /// Says so where a server was told a package that nobody named.
+    /// Tells the user if the server got a package that nobody named.
     pub(crate) fn tell_assumed_package(&self) {
         if self.package.is_none() {
-            crate::note(&format!(
-                "--package was not given: {EXAMPLE} stands in its place, which no real server pushes to"
-            ));
+            crate::note(&format!("--package was not given, so {EXAMPLE} is used; a real server does not push to it"));
         }
     }
 }
 
-/// Reads a token that `flag` gave. Refuses an empty shell variable, and words such as `null`: ending push is another
-/// option.
+/// Reads a token from the option `flag`. Refuses an empty shell variable, and words such as `null`, because another
+/// option ends push.
 pub(crate) fn token(
     push: &Push,
     flag: &str,
@@ -131,7 +129,7 @@ pub(crate) fn token(
         let Some(text) = text else { continue };
         let parsed = push.parse_token(Some(text), None).map_err(|error| format!("{flag}: {}", error.rule))?;
         if parsed.is_none() {
-            return Err(format!("{flag}: must be a token; {text:?} means that there is none"));
+            return Err(format!("{flag}: must be a token; {text:?} means that there is no token"));
         }
     }
     push.parse_token(token, alert).map_err(|error| say::refused(&error))

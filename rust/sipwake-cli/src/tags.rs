@@ -11,13 +11,13 @@ use crate::settings::{self, PushSettings};
 pub(crate) struct Options {
     #[command(flatten)]
     push: PushSettings,
-    /// The device token to bind, or with --unbind or --log-out the one that was bound
+    /// The device token to bind or, with --unbind or --log-out, the bound one
     #[arg(long)]
     token: Option<String>,
     /// The alert token of an iPhone, for the dialects that carry two
     #[arg(long)]
     alert_token: Option<String>,
-    /// The token that was bound before: also print what removes it
+    /// The former token. The command also prints the tags that remove its binding
     #[arg(long, value_name = "TOKEN", requires = "token", conflicts_with_all = ["unbind", "log_out"])]
     old_token: Option<String>,
     /// Print the tags that end push and keep the registration
@@ -65,7 +65,7 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
     Ok(())
 }
 
-/// Returns the Contacts of the one REGISTER, the one whose header fields count first.
+/// Returns the Contacts of the one REGISTER. The first is the one whose header fields count.
 fn plan(
     push: &Push,
     token: Option<&PushToken>,
@@ -99,7 +99,8 @@ fn plan(
         // PortSIP needs the token in an unbinding.
         first.tags.headers.clone_from(&left.tags.headers);
     }
-    // What names no Contact of its own is taken away by the first one. A null beside a live token could take that.
+    // If the removal names no Contact of its own, the first Contact removes it. A null beside a live token could remove
+    // that token.
     let names_another = (!left.tags.uri_params.is_empty() || !left.tags.contact_params.is_empty())
         && !left.tags.uri_params.iter().any(|tag| tag.value.as_deref() == Some("null"));
     Ok(if names_another { vec![first, left] } else { vec![first] })

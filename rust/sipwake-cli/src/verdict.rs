@@ -8,7 +8,7 @@ use crate::settings::PushSettings;
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// A file with the response to the REGISTER as text; - reads standard input
+    /// A file with the response to the REGISTER as text, or - for standard input
     #[arg(default_value = "-")]
     file: String,
     #[command(flatten)]
@@ -36,7 +36,7 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
 pub(crate) fn show(verdict: &Verdict) {
     println!("push: {:?}: {}", verdict.standing, verdict.text());
     if let Some(seconds) = verdict.refresh_lead {
-        println!("an app that wakes itself must refresh {seconds} s before the binding expires");
+        println!("an app that can start without a push must refresh {seconds} s before the binding expires");
     }
     if let Some(key) = &verdict.vapid {
         println!("the server's key for web push: {key}");
@@ -46,7 +46,7 @@ pub(crate) fn show(verdict: &Verdict) {
     }
 }
 
-/// Reads the status and the header fields of a SIP response, folded lines (RFC 3261 section 7.3.1) included.
+/// Reads the status and the header fields of a SIP response. Header fields may be folded (RFC 3261 section 7.3.1).
 fn response(text: &str) -> Result<(u16, Vec<(String, String)>), String> {
     let mut lines = text.trim_start().lines();
     let first = lines.next().unwrap_or_default();
@@ -65,8 +65,14 @@ fn response(text: &str) -> Result<(u16, Vec<(String, String)>), String> {
                 None => return Err("the first header line begins with white space".to_owned()),
             },
             Some((name, value)) => headers.push((name.trim().to_owned(), value.trim().to_owned())),
-            None => return Err(format!("this line is no header field: {}", line.escape_debug())),
+            None => return Err(format!("this line is not a header field: {}", line.escape_debug())),
         }
+    }
+    let other = |(name, value): &(String, String)| {
+        name.eq_ignore_ascii_case("CSeq") && value.split_ascii_whitespace().next_back() != Some("REGISTER")
+    };
+    if headers.iter().any(other) {
+        return Err("the response is not to a REGISTER: CSeq names another method".to_owned());
     }
     if status < 200 {
         return Err(format!("{status} is not a final response: wait for the one that follows"));
@@ -87,10 +93,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_final_response_is_refused() {
-        for text in
-            ["", "REGISTER sip:a SIP/2.0\r\n\r\n", "SIP/2.0 20 OK", "SIP/2.0 100 Trying\r\n\r\n", "SIP/2.0 200 OK\r\nx"]
-        {
+    fn only_a_final_response_is_accepted() {
+        for text in [
+            "",
+            "REGISTER sip:a SIP/2.0\r\n\r\n",
+            "SIP/2.0 20 OK",
+            "SIP/2.0 100 Trying\r\n\r\n",
+            "SIP/2.0 200 OK\r\nx",
+            "SIP/2.0 200 OK\r\ncseq: 7 INVITE\r\n\r\n",
+        ] {
             assert!(response(text).is_err(), "{text:?}");
         }
     }

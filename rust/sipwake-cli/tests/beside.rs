@@ -21,7 +21,7 @@ fn has_python() -> bool {
     found
 }
 
-/// A process that is spoken to line by line.
+/// A process that reads and writes lines.
 struct Lines {
     process: Child,
     input: Option<ChildStdin>,
@@ -38,11 +38,11 @@ impl Lines {
     }
 
     fn say(&mut self, line: &str) {
-        // It may have ended; what is heard says so.
+        // It may have ended. The next read shows that.
         let _ = writeln!(self.input.as_mut().expect("open"), "{line}");
     }
 
-    /// The next line; `Null` where the process has ended.
+    /// The next line; `Null` if the process has ended.
     fn hear(&self) -> Value {
         let line = self.lines.recv_timeout(PATIENCE).ok();
         line.map(|line| serde_json::from_str(&line).expect("JSON")).unwrap_or_default()
@@ -86,7 +86,7 @@ fn companion(server: &str, state: &Path, more: &[&str]) -> Vec<String> {
     command.into_iter().map(str::to_owned).collect()
 }
 
-/// The companion alone.
+/// The companion without a stack.
 fn alone(server: &str, state: &Path, more: &[&str]) -> Lines {
     let command = companion(server, state, more);
     let mut process = Command::new(&command[0]);
@@ -102,7 +102,7 @@ fn stack(server: &str, state: &Path, more: &[&str]) -> Lines {
     Lines::start(process)
 }
 
-/// Where the companion of a killed stack has gone, too: one process at a time writes to a store.
+/// The companion of a killed stack must have ended, too: one process at a time writes to a store.
 fn stack_when_free(server: &str, state: &Path, more: &[&str]) -> Lines {
     let mut free = alone(server, state, more);
     while free.ask(&json!({"op": "pending"})).is_null() {
@@ -129,7 +129,7 @@ async fn life(profile: Profile) {
     let registered = phone.until("nothing");
     assert!(registered["verdict"].is_string(), "{name}: {registered}");
 
-    // It sleeps where that can be told, and somebody calls.
+    // The phone sleeps, where the server can know that, and somebody calls.
     if pushes_calls {
         server.sleep("alice", false).await;
     }
@@ -141,7 +141,7 @@ async fn life(profile: Profile) {
         let push = tokio::time::timeout(PATIENCE, pushes.next()).await.expect("it is pushed");
         phone.say(&push.payload.to_string());
         announced = phone.until("push")["call"].clone();
-        // A push of RFC 8599 says nothing: it leads to a REGISTER, and the INVITE rings.
+        // A push of RFC 8599 has no content: it leads to a REGISTER, and the INVITE rings.
         assert_eq!(announced.is_null(), push.payload == json!({}), "{name}");
     }
     let ringing = phone.until("ringing")["call"].clone();
@@ -155,7 +155,7 @@ async fn life(profile: Profile) {
         assert_eq!(phone.until("push")["call"], Value::Null, "{name}: the same push again rings no ghost");
     }
 
-    // It logs out while the server is away, and is killed; another process delivers that.
+    // It logs out while the server is down, and is killed. Another process delivers the log-out.
     server.set_habits(None, &[Habit::Silent]).await;
     phone.say("log out");
     assert_eq!(phone.until("asked")["durable"], true, "{name}");
@@ -172,7 +172,7 @@ async fn life(profile: Profile) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stack_of_a_hundred_lines_of_python_lives_its_life_at_each_profile() {
+async fn a_python_stack_with_the_companion_works_with_each_profile() {
     if !has_python() {
         return;
     }
@@ -182,19 +182,19 @@ async fn a_stack_of_a_hundred_lines_of_python_lives_its_life_at_each_profile() {
 }
 
 #[test]
-fn the_companion_answers_each_line_with_one_and_says_what_is_wrong_with_it() {
+fn the_companion_answers_each_line_with_one_line_and_names_its_error() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut companion = alone("127.0.0.1:9", folder.path(), &["--token", TOKEN]);
     for (request, error) in [
         (
             json!({"op": "heard", "status": 200}),
-            "an answer to a REGISTER whose tags were never taken: ask for them before you send it",
+            "a response to a REGISTER whose tags were never requested: ask for the tags before you send a REGISTER",
         ),
-        (json!({"op": "fly"}), "op: \"fly\" is none; docs/beside.md lists them"),
-        (json!({"op": 7}), "op: a text is missing"),
-        (json!({"op": "ended", "call": "x", "how": "hung_up"}), "call: the UUID of a call"),
-        (json!({"op": "invited", "headers": [["From"]]}), "headers: a list of [name, value]"),
-        (json!({"op": "invited", "headers": [["From", "<sip:a@b>;tag=1"]]}), "the headers lack Call-ID"),
+        (json!({"op": "fly"}), "op: \"fly\" is unknown; docs/beside.md lists the operations"),
+        (json!({"op": 7}), "op: must be a text"),
+        (json!({"op": "ended", "call": "x", "how": "hung_up"}), "call: must be the UUID of a call"),
+        (json!({"op": "invited", "headers": [["From"]]}), "headers: must be a list of [name, value]"),
+        (json!({"op": "invited", "headers": [["From", "<sip:a@b>;tag=1"]]}), "the header Call-ID is missing"),
         (json!({"op": "token", "token": "a b"}), "push.token: must be a token without white space"),
     ] {
         let answer = companion.ask(&request);
@@ -218,4 +218,51 @@ fn the_companion_answers_each_line_with_one_and_says_what_is_wrong_with_it() {
     assert_eq!(companion.ask(&json!({"op": "token", "token": ""}))["ok"], true, "an empty one changes nothing");
     let again = companion.ask(&json!({"op": "register"}));
     assert_eq!(again["headers"], register["headers"]);
+}
+
+#[test]
+fn the_companion_knows_do_not_disturb_hanging_up_and_the_push_key() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut companion = alone("127.0.0.1:9", folder.path(), &["--token", TOKEN]);
+    let bound = companion.ask(&json!({"op": "register"}));
+    companion.ask(&json!({"op": "heard", "number": bound["number"], "status": 200, "headers": [["Expires", "600"]]}));
+    let push = |id: &str| json!({"ntype": "0", "nfrom": "1234", "ncallid": id, "ntouser": "alice"});
+
+    let call = companion.ask(&json!({"op": "push", "payload": push("one")}))["call"].clone();
+    let headers = json!([["f", "<sip:1234@mock.example>;tag=1"], ["i", "one"], ["CSeq", "1 INVITE"]]);
+    let rings = companion.ask(&json!({"op": "invited", "headers": headers}));
+    assert_eq!((&rings["do"], &rings["call"]), (&json!("ring"), &call));
+    assert_eq!(companion.ask(&json!({"op": "hang_up", "call": call}))["status"], 603);
+    assert_eq!(companion.ask(&json!({"op": "invited", "headers": headers}))["do"], "refuse");
+    let how = json!({"op": "ended", "call": call, "how": "failed", "status": 99});
+    assert_eq!(companion.ask(&how)["error"], "status: must be a number from 400 to 699");
+
+    let on = companion.ask(&json!({"op": "do_not_disturb", "until": 4_000_000_000_u64}));
+    assert_eq!((&on["ok"], &on["durable"]), (&json!(true), &json!(true)));
+    assert_eq!(companion.ask(&json!({"op": "push", "payload": push("two")}))["call"], Value::Null);
+    let without = companion.ask(&json!({"op": "register"}));
+    assert_eq!((&without["removes"], &without["uri_params"]), (&json!(false), &json!("")));
+    companion.ask(&json!({"op": "heard", "number": without["number"], "status": 200, "headers": [["Expires", "600"]]}));
+    assert_eq!(companion.ask(&json!({"op": "do_not_disturb", "until": null}))["ok"], true);
+    let mut again = companion.ask(&json!({"op": "register"}));
+    if again["removes"] == true {
+        // What a server without a list may still hold is removed first.
+        companion.ask(&json!({"op": "heard", "number": again["number"], "status": 200, "headers": []}));
+        again = companion.ask(&json!({"op": "register"}));
+    }
+    assert_eq!(again["uri_params"], bound["uri_params"], "{again}");
+
+    let key = companion.ask(&json!({"op": "push_key"}));
+    let (p256dh, auth) = (key["p256dh"].as_str().expect("a key"), key["auth"].as_str().expect("a secret"));
+    let sealed = mock_gateway::seal::sealed(p256dh, auth, push("three").to_string().as_bytes()).expect("a sound key");
+    let payload = json!({"sealed": sealed});
+    assert!(companion.ask(&json!({"op": "push", "payload": payload}))["call"].is_string());
+    assert_eq!(companion.ask(&json!({"op": "push", "payload": payload}))["call"], Value::Null, "once");
+    loop {
+        let line = companion.hear();
+        if line["event"] == "push_unopened" {
+            assert_eq!(line["why"], "the same sealed push came a second time");
+            break;
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! The command line as its users meet it: processes, exit codes, standard streams.
+//! The command line as its users see it: processes, exit codes, standard streams.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
@@ -106,6 +106,27 @@ impl Drop for Gateway {
     }
 }
 
+/// Replaces each number with `#`: times differ from run to run.
+fn without_numbers(line: &str) -> String {
+    let parts = line.split(|c: char| c.is_ascii_digit() || c == '.').filter(|part| !part.is_empty());
+    parts.collect::<Vec<_>>().join("#")
+}
+
+#[test]
+fn the_readme_and_its_picture_show_the_steps_of_the_demo() {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+    let output = succeeds(&["demo"]);
+    let steps: Vec<&str> = output.lines().filter(|line| line.starts_with(|c: char| c.is_ascii_digit())).collect();
+    let readme = std::fs::read_to_string(format!("{root}/README.md")).expect("it is in the repository");
+    let (_, shown) = readme.split_once("$ scripts/demo\n").expect("the demo's block");
+    let (shown, _) = shown.split_once("```").expect("its end");
+    let compared = |lines: Vec<&str>| lines.into_iter().map(without_numbers).collect::<Vec<_>>();
+    assert_eq!(compared(shown.lines().collect()), compared(steps.clone()), "copy the steps of scripts/demo");
+    let picture = std::fs::read_to_string(format!("{root}/docs/ladder.svg")).expect("it is in the repository");
+    let drawn = picture.split("class=\"step\">").skip(1).filter_map(|text| text.split('<').next()).collect();
+    assert_eq!(compared(drawn), compared(steps), "scripts/demo --svg docs/ladder.svg draws it again");
+}
+
 #[test]
 fn the_demo_sees_every_step_and_says_so_in_json() {
     for transport in ["udp", "tcp"] {
@@ -117,10 +138,10 @@ fn the_demo_sees_every_step_and_says_so_in_json() {
         }
     }
     let reason = fails(&["demo", "--profile", "none"]);
-    assert!(reason.contains("wakes nobody"), "{reason}");
+    assert!(reason.contains("cannot wake a phone"), "{reason}");
 }
 
-/// What nobody may read: the password, tokens, and anything that looks like HA1, X-PIID or a digest answer.
+/// What nobody may see: the password, tokens, and anything that looks like an HA1, X-PIID or a digest answer.
 fn assert_silent_about(secrets: &[&str], said: &str, by: &str) {
     for secret in secrets {
         let line = said.lines().find(|line| line.contains(secret));
@@ -153,7 +174,7 @@ fn the_ladders_of_the_demo_and_its_log_hold_no_secret() {
     }
 }
 
-/// Runs `sipwake register` until it has had a chat and a call; returns what it said and what passed on the wire.
+/// Runs `sipwake register` until it has had a chat and a call. Returns its output and the messages on the wire.
 fn a_traced_life(profile: &str, transport: &str, dialect: &str) -> (String, String) {
     const CHAT: &str = "meet me at the white rabbit's at noon";
     let mut gateway = Gateway::start(profile);
@@ -197,7 +218,7 @@ fn a_traced_registration_and_its_log_hold_no_secret() {
     ] {
         let (said, wire) = a_traced_life(profile, transport, dialect);
         assert!(wire.contains(on_the_wire) && wire.contains(r#"response=\""#), "{wire}");
-        // Escaped, as some dialects carry it, a token is no less secret.
+        // Some dialects escape the token. It is still a secret.
         let escaped = [TOKEN.replace(':', "%3a"), TOKEN.replace(':', "%3A")];
         let secrets = ["wonderland", TOKEN, &escaped[0], &escaped[1], "APA91bFirstTokenOf"];
         assert_silent_about(&secrets, &said, &format!("register at {profile} over {transport}"));
@@ -205,7 +226,7 @@ fn a_traced_registration_and_its_log_hold_no_secret() {
 }
 
 #[test]
-fn what_tags_and_payload_are_asked_to_print_is_in_no_log() {
+fn the_output_of_tags_and_payload_is_in_no_log() {
     let run = |arguments: &[&str], input: &[u8]| {
         let mut command = sipwake(arguments);
         command.env("RUST_LOG", "trace").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -216,12 +237,12 @@ fn what_tags_and_payload_are_asked_to_print_is_in_no_log() {
         (text(&output.stdout).to_owned(), text(&output.stderr).to_owned())
     };
     let (said, log) = run(&["tags", "--token", TOKEN], b"");
-    assert!(said.contains(TOKEN), "that is what it is for");
+    assert!(said.contains(TOKEN), "this command exists to show it");
     assert_silent_about(&["wonderland"], &said, "tags");
     assert_silent_about(&["wonderland", TOKEN], &log, "the log of tags");
     let chat = br#"{"ntype":"1","nfrom":"bob","nmsg":"meet me at noon","ntouser":"alice"}"#;
     let (said, log) = run(&["payload", "-"], chat);
-    assert!(said.contains("meet me at noon"), "that is what it is for");
+    assert!(said.contains("meet me at noon"), "this command exists to show it");
     assert_silent_about(&["wonderland"], &said, "payload");
     assert_silent_about(&["wonderland", "meet me at noon"], &log, "the log of payload");
 }
@@ -237,7 +258,7 @@ fn a_payload_is_read_from_standard_input_or_a_file() {
     let output = run_with_input(&["payload", "-", "--channel", "pushkit"], b"\xff not JSON");
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert_eq!(text(&output.stderr), "sipwake: the payload is not JSON\n");
-    // There is an action for any bytes.
+    // Any bytes lead to an action.
     let shown = text(&output.stdout);
     assert!(shown.contains("problem: unreadable") && shown.contains("report_call"), "{shown}");
     for garbage in [&vec![b'['; 3 << 20], &vec![b'['; 100 << 10], &Vec::new()] {
@@ -252,6 +273,52 @@ fn a_payload_is_read_from_standard_input_or_a_file() {
     assert!(shown.contains("caller: 1234"), "{shown}");
     let reason = fails(&["payload", folder.path().join("absent").to_str().expect("UTF-8")]);
     assert!(reason.contains("absent: "), "{reason}");
+}
+
+#[test]
+fn a_sealed_push_opens_only_with_this_phones_key_and_no_error_shows_its_text() {
+    const CALL: &str = r#"{"ncallid":"c-1","nfrom":"1234","nfromusername":"Zaphod"}"#;
+    let (here, there) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let [here, there] = [&here, &there].map(|folder| folder.path().to_str().expect("UTF-8"));
+    let key: Value = serde_json::from_str(&succeeds(&["push-key", "--state-dir", here, "--json"])).expect("JSON");
+    succeeds(&["push-key", "--state-dir", there]);
+    let shared = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
+    succeeds(&["push-key", "--state-dir", here, "--import", &format!("pbx:{shared}")]);
+    let (p256dh, auth) = (key["p256dh"].as_str().expect("a key"), key["auth"].as_str().expect("a secret"));
+    let by_key = ["seal", "--p256dh", p256dh, "--auth", auth, "-"];
+    let by_shared_key = ["seal", "--key-id", "pbx", "--key", shared, "-"];
+    for seal in [&by_key[..], &by_shared_key[..]] {
+        let sealed = run_with_input(seal, CALL.as_bytes()).stdout;
+        let opened = run_with_input(&["unseal", "--state-dir", here, "-"], &sealed);
+        assert_eq!(text(&opened.stdout).trim(), CALL, "{}", text(&opened.stderr));
+        let cut = &sealed[..sealed.len() / 2];
+        for (folder, payload, error) in [
+            (there, &sealed[..], "no key of this phone opens the push"),
+            (here, cut, "the sealed push is damaged or incomplete"),
+        ] {
+            let refused = run_with_input(&["unseal", "--state-dir", folder, "-"], payload);
+            assert_eq!(refused.status.code(), Some(1));
+            let said = text(&refused.stderr);
+            assert!(said.contains(error) && !said.contains("Zaphod") && refused.stdout.is_empty(), "{said}");
+        }
+    }
+    let body = mock_gateway::seal::web_push(p256dh, auth, CALL.as_bytes()).expect("a sound key");
+    let opened = run_with_input(&["unseal", "--state-dir", here, "-"], &body);
+    assert_eq!(text(&opened.stdout).trim(), CALL, "in the form in which web push delivers it");
+}
+
+#[test]
+fn secrets_that_begin_with_a_hyphen_are_taken_as_they_are() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path().to_str().expect("UTF-8");
+    let key: Value = serde_json::from_str(&succeeds(&["push-key", "--state-dir", folder, "--json"])).expect("JSON");
+    let p256dh = key["p256dh"].as_str().expect("a key");
+    let (auth, shared) = (format!("-{}", "A".repeat(21)), format!("-{}", "A".repeat(42)));
+    for seal in [["seal", "--p256dh", p256dh, "--auth", &auth, "-"], ["seal", "--key-id", "pbx", "--key", &shared, "-"]]
+    {
+        let sealed = run_with_input(&seal, b"{}");
+        assert!(sealed.status.success() && !sealed.stdout.is_empty(), "{sealed:?}");
+    }
 }
 
 #[test]
@@ -295,7 +362,7 @@ fn register_binds_and_logs_out_beside_a_gateway_process() {
 }
 
 #[test]
-fn a_log_out_without_a_memory_reaches_the_server_too() {
+fn a_log_out_without_a_state_folder_reaches_the_server_too() {
     let mut gateway = Gateway::start("mizutech");
     succeeds(&gateway.register(&["--log-out"]));
     assert_eq!(gateway.bindings(), [] as [Value; 0]);
@@ -304,7 +371,7 @@ fn a_log_out_without_a_memory_reaches_the_server_too() {
 }
 
 #[test]
-fn what_goes_wrong_is_one_line_and_exit_code_1() {
+fn an_error_is_one_line_and_exit_code_1() {
     let mut gateway = Gateway::start("mizutech");
     let mut wrong = sipwake(&gateway.register(&["--once"]));
     let output = wrong.env("SIPWAKE_PASSWORD", "not it").output().expect("it runs");
@@ -332,7 +399,7 @@ fn what_goes_wrong_is_one_line_and_exit_code_1() {
 }
 
 #[test]
-fn a_process_killed_in_the_middle_of_a_register_is_taken_up_by_the_next() {
+fn after_a_kill_during_a_register_the_next_process_goes_on() {
     let mut gateway = Gateway::start("mizutech");
     let folder = tempfile::tempdir().expect("a folder");
     let state = folder.path().to_str().expect("UTF-8").to_owned();
@@ -375,7 +442,7 @@ fn a_payload_is_judged_by_its_priority_and_its_deadline_counts_from_now() {
 }
 
 #[test]
-fn an_empty_shell_variable_is_no_wish_to_unbind() {
+fn an_empty_shell_variable_does_not_unbind() {
     for token in ["", " ", "\t", "null", "NULL", "(null)", "nil", "undefined"] {
         for purpose in [&[][..], &["--unbind"], &["--log-out"]] {
             let reason = fails(&[&["tags", "--token", token], purpose].concat());
@@ -396,7 +463,7 @@ fn an_empty_shell_variable_is_no_wish_to_unbind() {
 }
 
 #[test]
-fn tags_name_what_was_bound_for_each_purpose() {
+fn tags_name_the_bound_contact_for_each_purpose() {
     let bound = format!(";pn-provider=fcm;pn-param=my-project;pn-prid={TOKEN}");
     let tags = |more: &[&str]| succeeds(&[&["tags", "--package", "my-project", "--token", TOKEN], more].concat());
     assert_eq!(
@@ -422,13 +489,13 @@ fn tags_name_what_was_bound_for_each_purpose() {
     }
     let portsip = tags(&["--dialect", "portsip", "--unbind"]);
     assert!(portsip.contains(TOKEN) && portsip.contains("allow-call-push=false"), "{portsip}");
-    // A null beside a live token could take that.
+    // A null beside a live token could remove that token.
     let null = succeeds(&["tags", "--token", "new:token", "--old-token", TOKEN, "--removal", "null-prid"]);
     assert_eq!(null.matches("Contact").count(), 1, "{null}");
 }
 
 #[test]
-fn a_package_that_nobody_named_is_told() {
+fn tags_without_a_package_print_a_warning() {
     let output = run(&["tags", "--token", TOKEN]);
     assert!(text(&output.stderr).contains("--package"), "{output:?}");
     let output = run(&["tags", "--token", TOKEN, "--package", "my-project"]);
@@ -461,7 +528,7 @@ fn registers(gateway: &mut Gateway) -> Vec<String> {
 }
 
 #[test]
-fn a_log_out_that_nothing_is_known_of_says_so_and_sends_nothing() {
+fn a_log_out_of_an_unknown_account_says_so_and_sends_nothing() {
     let mut gateway = Gateway::start("rfc8599");
     let reason = fails(&["register", "--aor", "alice@mock.example", "--server", &gateway.address, "--log-out"]);
     assert!(reason.contains("never registered") && !reason.contains("confirmed"), "{reason}");
@@ -469,7 +536,7 @@ fn a_log_out_that_nothing_is_known_of_says_so_and_sends_nothing() {
 }
 
 #[test]
-fn a_second_log_out_binds_nothing_anew() {
+fn a_second_log_out_binds_nothing_again() {
     let mut gateway = Gateway::start("rfc8599");
     let folder = tempfile::tempdir().expect("a folder");
     let state = folder.path().to_str().expect("UTF-8").to_owned();
@@ -483,7 +550,7 @@ fn a_second_log_out_binds_nothing_anew() {
 }
 
 #[test]
-fn a_log_out_that_the_server_does_not_take_is_stored_and_said_to_be_so() {
+fn a_log_out_that_the_server_does_not_accept_is_stored_and_the_output_says_so() {
     let mut gateway = Gateway::start("rfc8599");
     let folder = tempfile::tempdir().expect("a folder");
     let state = folder.path().to_str().expect("UTF-8").to_owned();
@@ -497,11 +564,11 @@ fn a_log_out_that_the_server_does_not_take_is_stored_and_said_to_be_so() {
     succeeds(&gateway.register(&[&tcp[..], &["--log-out"]].concat()));
     assert_eq!(gateway.bindings(), [] as [Value; 0]);
     let after = registers(&mut gateway);
-    assert!(after[before..].iter().all(|register| register.contains("\r\nExpires: 0\r\n")), "nothing was bound anew");
+    assert!(after[before..].iter().all(|register| register.contains("\r\nExpires: 0\r\n")), "nothing was bound again");
 }
 
 #[test]
-fn a_removal_that_was_refused_and_is_asked_for_again_binds_nothing_whatever_token_is_given() {
+fn a_repeated_log_out_after_a_refusal_binds_nothing_with_any_token() {
     for remembers in [true, false] {
         let mut gateway = Gateway::start("rfc8599");
         let folder = tempfile::tempdir().expect("a folder");
@@ -513,7 +580,7 @@ fn a_removal_that_was_refused_and_is_asked_for_again_binds_nothing_whatever_toke
         gateway.ask(&json!({"op": "script", "user": "alice", "replies": vec![refusal; 1 + usize::from(remembers)]}));
         let log_out = [&state[..], &["--log-out"]].concat();
         fails(&gateway.register(&log_out));
-        // Asked for again, once with another token, and again after it was done.
+        // The log-out is asked for again, once with another token, and again after it was done.
         let address = gateway.address.clone();
         let mut other = vec!["register", "--aor", "alice@mock.example", "--server", &address];
         other.extend(["--token", if remembers { "c-10:AnotherTokenThanTheOneThatIsBound" } else { TOKEN }]);
@@ -538,7 +605,7 @@ fn a_query_leaves_no_binding_behind() {
 }
 
 #[test]
-fn a_password_on_the_command_line_is_warned_of_and_a_file_is_not() {
+fn a_password_on_the_command_line_leads_to_a_warning_and_one_in_a_file_does_not() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("password");
     std::fs::write(&file, "wonderland\n").expect("it can be written");
@@ -557,7 +624,7 @@ fn a_password_on_the_command_line_is_warned_of_and_a_file_is_not() {
 }
 
 #[test]
-fn the_gateway_refuses_what_it_does_not_know() {
+fn the_gateway_refuses_unknown_operations_keys_and_users() {
     let mut gateway = Gateway::start("mizutech");
     for request in [
         json!({"op": "plcae_call", "user": "alice"}),
@@ -577,8 +644,57 @@ fn the_gateway_refuses_what_it_does_not_know() {
 }
 
 #[cfg(target_os = "linux")]
+/// Answers each request with a 403 whose text would clear the terminal and set its title.
+fn hostile_server() -> String {
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").expect("loopback");
+    let address = socket.local_addr().expect("bound").to_string();
+    std::thread::spawn(move || {
+        let mut buffer = [0; 65_536];
+        while let Ok((length, from)) = socket.recv_from(&mut buffer) {
+            let request = String::from_utf8_lossy(&buffer[..length]);
+            let echoed = ["Via", "From", "To", "Call-ID", "CSeq"].map(|name| {
+                let line = request.lines().find(|line| line.starts_with(&format!("{name}: "))).unwrap_or_default();
+                format!("{line}{}\r\n", if name == "To" { ";tag=x" } else { "" })
+            });
+            let evil = "\u{1b}[2J\u{1b}]0;owned\u{7}\u{9b}31m";
+            let answer = format!(
+                "SIP/2.0 403 {evil}no\r\n{}Server: {evil}evil\r\nWarning: 399 x \"{evil}\"\r\nContent-Length: 0\r\n\r\n",
+                echoed.concat()
+            );
+            let _ = socket.send_to(answer.as_bytes(), from);
+        }
+    });
+    address
+}
+
 #[test]
-fn a_full_disk_is_an_error_and_no_reader_that_went_away() {
+fn control_characters_of_a_server_do_not_reach_the_terminal() {
+    let server = hostile_server();
+    let folder = tempfile::tempdir().expect("a folder");
+    let page = folder.path().join("page.html");
+    let page = page.to_str().expect("UTF-8");
+    let account = ["--aor", "alice@mock.example", "--server", &server];
+    for arguments in [
+        &["doctor", "--package", "a.b", "--html", page][..],
+        &["doctor", "--package", "a.b", "--json"],
+        &["register", "--token", TOKEN, "--package", "a.b", "--once", "--trace", "--ladder", page],
+    ] {
+        let output = run(&[arguments, &account].concat());
+        let drawn = std::fs::read_to_string(page).expect("it is written");
+        let said = format!("{}{}{drawn}", text(&output.stdout), text(&output.stderr));
+        assert!(said.contains("403"), "{arguments:?} was refused: {said}");
+        let moves = |c: char| c.is_control() && c != '\n';
+        assert!(!said.contains(moves), "{arguments:?}: {said:?}");
+        assert!(said.contains("\\u001b[2J"), "{arguments:?} shows what came: {said:?}");
+        if arguments.contains(&"--json") {
+            let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+            assert!(report["product"].as_str().is_some_and(|product| product.ends_with("evil")), "{report:#}");
+        }
+    }
+}
+
+#[test]
+fn a_full_disk_is_an_error() {
     for arguments in [&["tags", "--token", TOKEN][..], &["register", "--help"], &["--version"]] {
         let full = std::fs::File::options().write(true).open("/dev/full").expect("Linux has it");
         let output = sipwake(arguments).stdout(full).output().expect("it runs");

@@ -1,4 +1,5 @@
-//! `sipwake register --record` and `sipwake replay`: what was recorded replays to the same end, and what is no recording is refused.
+//! `sipwake register --record` and `sipwake replay`: a recording replays to the same end, and a file that is not a recording is
+//! refused.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -20,7 +21,7 @@ async fn replay(file: &Path) -> (Option<i32>, String) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_register_recorded_replays_to_the_same_end() {
+async fn a_recording_of_register_replays_to_the_same_end() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("session.sipreplay");
     let path = file.to_str().expect("UTF-8");
@@ -42,12 +43,12 @@ async fn what_register_recorded_replays_to_the_same_end() {
         std::fs::write(&file, recorded.replace("Max-Forwards: 70", "Max-Forwards: 71")).expect("the folder is ours");
         let (code, said) = replay(&file).await;
         assert_eq!(code, Some(2), "{said}");
-        assert!(said.contains("not the same: line ") && said.contains("Max-Forwards: 71"), "{said}");
+        assert!(said.contains("different: line ") && said.contains("Max-Forwards: 71"), "{said}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_no_recording_is_refused_in_words() {
+async fn a_file_that_is_no_recording_is_refused_with_the_reason() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("session.sipreplay");
     let head = |version: &str| format!("{{\"sipwake_replay\":1,\"version\":\"{version}\"}}\n");

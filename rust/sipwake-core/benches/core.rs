@@ -76,9 +76,21 @@ fn main() {
     let hints = Hints::at(NOW);
     let ours = || drop(black_box(parse_push(black_box(PAYLOAD), Channel::PushKit, &hints)));
     let theirs = || drop(black_box(serde_json::from_str::<serde_json::Value>(black_box(PAYLOAD))));
-    let (ours, theirs) = (repeated(2_000, ours), repeated(2_000, theirs));
-    let (time, reference) = medians(ours, theirs);
+    let (time, reference) = medians(repeated(2_000, ours), repeated(2_000, theirs));
     row(&format!("payload to action, {} bytes", PAYLOAD.len()), time, 1.5, Some(("serde_json::Value", reference)));
+
+    #[cfg(feature = "sealed")]
+    {
+        let (time, reference) = medians(|| sealed::open("by_web_push"), sealed::agree);
+        row("web push to action, sealed", time, 1000.0, Some(("p256, one key agreement", reference)));
+        let (time, reference) = medians(|| sealed::open("by_shared_key"), repeated(2_000, theirs));
+        row(
+            "payload to action, sealed with a shared key",
+            time,
+            1000.0,
+            Some(("serde_json::Value, unsealed", reference)),
+        );
+    }
 
     let (first, next) = medians(first_register, || next_register().0);
     let length = next_register().1.len();
@@ -137,6 +149,61 @@ fn beside_a_call(declines: bool) -> impl FnMut() -> Duration {
             false => agent.hang_up(call, HangUp::Normal, NOW),
         });
     })
+}
+
+/// What opening a sealed push takes. It was sealed by another library.
+#[cfg(feature = "sealed")]
+mod sealed {
+    use std::collections::HashMap;
+
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use sipwake_core::payload::parse_push_with_keys;
+    use sipwake_core::sealed::PushKeys;
+
+    use super::*;
+
+    fn fixtures() -> HashMap<String, String> {
+        serde_json::from_str(include_str!("../src/sealed/fixtures/sealed.json")).expect("a flat object of texts")
+    }
+
+    /// The phone's pair, as the fixtures have it: the secret, then the auth secret.
+    fn pair() -> Vec<u8> {
+        URL_SAFE_NO_PAD.decode(&fixtures()["pair"]).expect("base64url")
+    }
+
+    /// Measures a push in JSON to its action. A phone opens each one once: so each has a phone of its own.
+    pub(crate) fn open(name: &str) -> Duration {
+        let (fixtures, pair) = (fixtures(), pair());
+        let (secret, auth) = pair.split_at(32);
+        let payload = serde_json::json!({ "sealed": fixtures[name] }).to_string();
+        let hints = Hints::at(NOW);
+        let phone = |_| {
+            let mut keys = PushKeys::default();
+            keys.create(|bytes| bytes.copy_from_slice(if bytes.len() == 32 { secret } else { auth }));
+            keys.import("pbx-1", &fixtures["shared_key"]).expect("a key");
+            keys
+        };
+        let mut phones: Vec<_> = (0..BATCH).map(phone).collect();
+        let start = Instant::now();
+        for keys in &mut phones {
+            let action = parse_push_with_keys(keys, black_box(payload.as_str()), Channel::FcmAndroid, &hints);
+            assert!(black_box(action).is_some_and(|action| !action.unverified), "the measured push opens");
+        }
+        start.elapsed() / BATCH as u32
+    }
+
+    /// Measures the part of it that cannot be left out with web push, alone.
+    pub(crate) fn agree() -> Duration {
+        let secret = p256::SecretKey::from_slice(&pair()[..32]).expect("a scalar");
+        let other = secret.public_key();
+        let start = Instant::now();
+        for _ in 0..BATCH {
+            let (ours, theirs) = (black_box(&secret), black_box(&other));
+            black_box(p256::ecdh::diffie_hellman(ours.to_nonzero_scalar(), theirs.as_affine()));
+        }
+        start.elapsed() / BATCH as u32
+    }
 }
 
 fn read_whole(bytes: &[u8]) {
@@ -217,7 +284,7 @@ fn accept_to_bytes() -> Duration {
     let (time, ok) = each(ready.collect(), |(agent, (call, answer))| {
         assert!(agent.accept(*call, answer.clone(), NOW), "it rings");
     });
-    assert!(ok.starts_with(b"SIP/2.0 200 "), "what is measured is the 200");
+    assert!(ok.starts_with(b"SIP/2.0 200 "), "the measured response is the 200");
     time
 }
 

@@ -17,9 +17,10 @@ pub struct CallPolicy {
     pub mid_call_wakeups: bool,
     /// What the caller gets first. The default is [`Progress::Ringing`].
     pub progress: Progress,
-    /// Whether the user is asked again who answered a call before its INVITE came, which then names a caller of another
-    /// number: [`Ringing`](crate::event::CallChange::Ringing) comes in place of
-    /// [`AnswerWanted`](crate::event::CallChange::AnswerWanted). Off by default: then only the change is reported.
+    /// Whether to ask the user again if they answered a call before its INVITE came and the INVITE names a caller with
+    /// another number. Then [`Ringing`](crate::event::CallChange::Ringing) comes instead of
+    /// [`AnswerWanted`](crate::event::CallChange::AnswerWanted). This is off by default. Then only the change is
+    /// reported.
     pub reconfirm: bool,
 }
 
@@ -30,7 +31,7 @@ pub enum Progress {
     /// 180 (Ringing) as soon as the INVITE is here.
     #[default]
     Ringing,
-    /// 183 (Session Progress), for an app that shows the call later; 180 follows with
+    /// 183 (Session Progress), for an app that shows the call later. 180 follows with
     /// [`UserAgent::ringing`](crate::user_agent::UserAgent::ringing).
     Session,
 }
@@ -65,7 +66,8 @@ pub enum HangUp {
     /// The user wants it: 603 while it rings, BYE once it is answered.
     #[default]
     Normal,
-    /// It cannot continue, for example with 488 for an offer that the media engine does not take: this status while it
-    /// rings, BYE with a `Reason` (RFC 3326) once it is answered. What is not a status from 400 to 699 becomes 500.
+    /// It cannot continue, for example with 488 for an offer that the media engine does not take. While it rings, the
+    /// caller gets this status. After the answer they get a BYE with a `Reason` (RFC 3326). A number that is not a
+    /// status from 400 to 699 becomes 500.
     Failed(u16),
 }

@@ -16,14 +16,14 @@ pub struct Now {
     pub wall: Duration,
 }
 
-/// A time to be woken at, in boot time, and why.
+/// A time to wake up at, in boot time, and why.
 pub(crate) type Timeout = (Duration, &'static str);
 
-/// Finds the soonest of several timeouts: of several at the same time, the first.
+/// Finds the soonest of several timeouts. Of several at the same time, the first one counts.
 #[derive(Debug, Default)]
-pub(crate) struct Soonest(pub(crate) Option<Timeout>);
+pub(crate) struct NextTimeout(pub(crate) Option<Timeout>);
 
-impl Soonest {
+impl NextTimeout {
     pub(crate) fn add(&mut self, timeout: Option<Timeout>) {
         if let Some((at, _)) = timeout
             && self.0.is_none_or(|(soonest, _)| at < soonest)

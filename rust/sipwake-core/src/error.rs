@@ -55,7 +55,7 @@ impl FieldError {
     }
 }
 
-/// Refuses what no text field may hold: nothing at all, control characters, direction overrides, over-length.
+/// Refuses what no text field may hold: no text, control characters, direction overrides, or too many bytes.
 pub(crate) fn check_text(field: &'static str, value: &str, max: usize) -> Result<(), FieldError> {
     if value.trim().is_empty() {
         return Err(FieldError::new(field, Rule::Empty));
@@ -87,16 +87,16 @@ pub enum Unopened {
     #[error("no key of this phone opens the push")]
     Foreign,
     /// It is not an envelope: cut short, or not in one of the two forms.
-    #[error("the sealed push is torn")]
+    #[error("the sealed push is damaged or incomplete")]
     Torn,
     /// It is longer than a push can be.
     #[error("the sealed push is longer than 2,800 bytes")]
     TooLarge,
     /// The same push was opened before.
-    #[error("the sealed push came a second time")]
+    #[error("the same sealed push came a second time")]
     Replayed,
     /// What was sealed is not a JSON object.
-    #[error("what was sealed is not a JSON object")]
+    #[error("the decrypted payload is not a JSON object")]
     Unreadable,
     /// The keys cannot be read now: the device was not unlocked yet, or the store fails.
     #[error("the keys for sealed pushes cannot be read now")]

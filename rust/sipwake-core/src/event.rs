@@ -1,4 +1,4 @@
-//! What the app gets to know, and what the driver is asked to do.
+//! The events for the app, and the work for the driver.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -18,12 +18,12 @@ pub use crate::trust::{RedirectRefusal, Warning};
 pub struct FlowId(pub u64);
 
 impl FlowId {
-    /// From here on the driver names what a flow was before it moved to another address.
+    /// From here on the driver gives names to former connections of flows that moved to another address.
     pub const FIRST_LEFT: Self = Self(1 << 63);
 }
 
-/// One thing for the driver to do, complete in itself. They come in the order in which they must be done: a record is
-/// stored before what depends on it is sent.
+/// One complete piece of work for the driver. Do them in the order in which they come: a record is stored before
+/// anything that depends on it is sent.
 #[derive(Debug)]
 pub enum Output {
     /// Store this record, or remove it, and report the result
@@ -33,18 +33,18 @@ pub enum Output {
     Load(String),
     /// Open a flow, then report it up or down.
     Open {
-        /// Its name from here on.
+        /// Its name from now on.
         flow: FlowId,
         /// Where to.
         hop: Hop,
         /// The local port to use if it is free, so that the Contact stays the same.
         local_port: Option<u16>,
     },
-    /// Close a flow; nothing more is reported of it.
+    /// Close a flow. Nothing more is reported about it.
     Close(FlowId),
     /// Move a flow to the server's next address (RFC 3263 section 4.3), then report it up or down.
     NextAddress(FlowId),
-    /// Over UDP, whether datagrams from elsewhere than the flow's peer are wanted.
+    /// Over UDP: whether the app wants datagrams from other addresses than the flow's peer.
     HearPeers {
         /// On the port of this flow.
         flow: FlowId,
@@ -75,7 +75,7 @@ pub enum Output {
     Event(Box<Event>),
 }
 
-/// What the app gets to know.
+/// Something that an app should know.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
@@ -83,7 +83,7 @@ pub enum Event {
     Registered {
         /// The account.
         account: AccountKey,
-        /// What it answered.
+        /// The registrar's response.
         registered: Registered,
     },
     /// A REGISTER, or the connection to the registrar, failed.
@@ -92,7 +92,7 @@ pub enum Event {
         account: AccountKey,
         /// Why.
         failure: Failure,
-        /// When the next attempt is; `None`: not before the app changes something.
+        /// The time until the next attempt. `None` means that there is none before the app changes something.
         retry_in: Option<Duration>,
     },
     /// Too many pushes came, and the next REGISTER waits: six are sent at once, one more every ten seconds.
@@ -112,13 +112,14 @@ pub enum Event {
         /// Why.
         why: Unopened,
     },
-    /// A log-out is over. `removed` says what the server's response proves; with several gateways, the weakest result.
+    /// A log-out is over. `removed` says what the server's response proves. With several gateways it is the weakest
+    /// result.
     LoggedOut {
         /// The account.
         account: AccountKey,
         /// The address of record, since the account itself is gone.
         aor: String,
-        /// What is known of its bindings.
+        /// What is known about its bindings.
         removed: Removed,
     },
     /// A capability query was answered (RFC 8599 section 4.1.5).
@@ -144,22 +145,22 @@ pub enum Event {
         content_type: String,
         /// The text. It is never logged.
         text: crate::redact::Secret,
-        /// The Call-ID, by which a push for the same message is recognised.
+        /// The Call-ID. A push for the same message has it, too.
         call_id: String,
         /// The id that its sender or its server gave it: `imdn.Message-ID` (RFC 5438) or `X-Push-ID`.
         message_id: Option<String>,
         /// When it was sent, as its `Date` (RFC 3261 section 20.17) or `DateTime` (RFC 3862) says, unchecked.
         date: Option<String>,
     },
-    /// Something on the network asked for what the app did not allow, or for what may be forged. Its text says what the
-    /// app can do.
+    /// Something on the network asked for something that the app did not allow, or something may be forged. Its text
+    /// says what the app can do.
     Warning {
         /// The account.
         account: AccountKey,
-        /// What was asked for.
+        /// The kind.
         warning: Warning,
     },
-    /// Everything that the app asked for is stored, including what was not durable at first.
+    /// Everything that the app asked for is stored, including commands that were not durable at first.
     Durable,
     /// The store refused a record, or gave back one that cannot be read.
     StoreFailed {
@@ -187,16 +188,17 @@ pub enum Removed {
     Accepted,
     /// Nothing was ever sent to a server, or a server that never accepted anything does not know the user.
     NeverBound,
-    /// No server could be reached for 30 days, or there were too many log-outs. What was bound has expired, or will.
+    /// No server could be reached for 30 days, or there were too many log-outs. The bindings have expired, or will
+    /// expire.
     GivenUp,
 }
 
-/// What a registrar answered to a REGISTER.
+/// A registrar's response to a REGISTER.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Registered {
     /// How long the binding lives.
     pub expires: Duration,
-    /// What it says about push.
+    /// What the response says about push.
     pub verdict: Verdict,
     /// The push token that the binding carries.
     pub token: Option<PushToken>,
@@ -218,8 +220,8 @@ pub enum Failure {
     /// A new response to a challenge was refused. Nothing is sent until the credentials change.
     #[error("the server refused the user name or password")]
     WrongCredentials,
-    /// The challenge cannot be answered.
-    #[error("the server's challenge cannot be answered: {0}")]
+    /// No response to the challenge is possible.
+    #[error("sipwake cannot respond to the server's challenge: {0}")]
     Unanswerable(#[from] Unusable),
     /// 403, 404, 604 and similar. Nothing is sent until the app asks again.
     #[error("the server refuses this account: {code} {reason}")]
@@ -229,8 +231,8 @@ pub enum Failure {
         /// Its reason phrase.
         reason: String,
     },
-    /// Another final response; another attempt later may work.
-    #[error("the server answered {code} {reason}")]
+    /// Another final response. Another attempt later may work.
+    #[error("the server responded {code} {reason}")]
     Answered {
         /// The status.
         code: u16,
@@ -238,7 +240,7 @@ pub enum Failure {
         reason: String,
     },
     /// No answer within 32 seconds (Timer F).
-    #[error("the server did not answer")]
+    #[error("the server did not respond")]
     TimedOut,
     /// The flow could not be opened, or broke.
     #[error("the flow to the server failed: {0}")]
@@ -246,7 +248,7 @@ pub enum Failure {
     /// More redirects, challenges or corrections than a registration can need.
     #[error("the server redirects or challenges the request in a loop")]
     Circles,
-    /// A message could not be built; a bug, reported instead of a crash.
+    /// A message could not be built. This is a bug, reported instead of a crash.
     #[error("the REGISTER cannot be built")]
     Unbuildable,
 }
@@ -291,7 +293,7 @@ pub enum FlowError {
 #[non_exhaustive]
 pub enum CertificateFault {
     /// No authority that we trust has issued it.
-    #[error("issued by nobody we trust")]
+    #[error("issued by an authority that is not trusted")]
     UnknownIssuer,
     /// It is for another name than the account's.
     #[error("not for this name")]
@@ -324,7 +326,7 @@ pub enum CertificateFault {
     #[error("revoked")]
     Revoked,
     /// The app has not pinned its key.
-    #[error("its key is none of the pinned ones")]
+    #[error("its key is not one of the pinned keys")]
     PinMismatch,
     /// The platform's trust manager refused it.
     #[error("refused by the platform: {0}")]
@@ -341,29 +343,29 @@ pub enum Discard {
     /// Not a SIP message.
     #[error("not a SIP message")]
     Malformed,
-    /// A response that no request of ours waits for.
+    /// A response that none of our requests waits for.
     #[error("a response that no request waits for")]
     ForeignResponse,
     /// A request that cannot be answered, such as an ACK that fits no call.
     #[error("a request that fits no call and no transaction")]
     StrayRequest,
     /// It came from a flow that is closed.
-    #[error("it came on a closed flow")]
+    #[error("a message on a closed flow")]
     DeadFlow,
     /// It came from an address that is not the registrar's.
-    #[error("it did not come from the registrar")]
+    #[error("a message that did not come from the registrar")]
     Unsolicited,
     /// Too many calls at once.
     #[error("too many calls at once")]
     TooManyCalls,
-    /// A cancel push that names no announced call, or one whose INVITE is here under another id: it ends nothing.
-    /// Somebody who learnt the token can send these. So does a gateway whose INVITE has another Call-ID than its push;
-    /// it ends the call by SIP.
+    /// A cancel push that names no announced call, or a call whose INVITE is here under another id. It ends nothing.
+    /// Somebody who learnt the token can send such pushes. A gateway sends them, too, if its INVITE has another Call-ID
+    /// than its push. It ends the call by SIP.
     #[error("a cancel push that names no announced call")]
     StrayCancel,
 }
 
-/// What happened to a call.
+/// A call, and what just happened to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallEvent {
     /// The call's id for the operating system, the same for its push and its INVITE.
@@ -372,7 +374,7 @@ pub struct CallEvent {
     pub account: Option<AccountKey>,
     /// When it reached each stage so far.
     pub times: CallTimes,
-    /// What happened.
+    /// The change.
     pub change: CallChange,
 }
 
@@ -396,7 +398,7 @@ pub struct CallTimes {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CallChange {
-    /// A push announced it; the INVITE is on its way.
+    /// A push announced it. The INVITE is on its way.
     Announced(Caller),
     /// The INVITE is here: the phone can ring. `announced` says whether a push came before.
     Ringing {
@@ -407,12 +409,12 @@ pub enum CallChange {
         /// The INVITE's body type and body, for the app's media engine.
         offer: Option<Offer>,
     },
-    /// The user answered before the INVITE came; now it is here. The app accepts it with its session description,
-    /// without asking the user again.
+    /// The user answered before the INVITE came, and the INVITE is here now. The app accepts it with its session
+    /// description, without asking the user again.
     AnswerWanted {
         /// Who calls.
         caller: Caller,
-        /// The caller's offer; `None`: the caller wants ours.
+        /// The caller's offer. `None` means that the caller wants our offer.
         offer: Option<Offer>,
     },
     /// A later push or request names the caller better than before.
@@ -422,9 +424,10 @@ pub enum CallChange {
         /// The caller's answer, if the INVITE had no offer and ours was sent.
         answer: Option<Answer>,
     },
-    /// The caller offers other media. The app responds with its answer, or refuses; after 20 seconds it counts as refused.
+    /// The caller offers other media. The app responds with its answer, or refuses, within 20 seconds. After that the
+    /// offer counts as refused.
     Offered {
-        /// The new offer; `None`: the caller wants ours.
+        /// The new offer. `None` means that the caller wants our offer.
         offer: Option<Offer>,
     },
     /// The caller answered the offer that the app gave to an [`Offered`](Self::Offered) without one.
@@ -437,7 +440,7 @@ pub enum CallChange {
     Ended(Ended),
 }
 
-/// What a caller asks of the app inside a call, by INFO (RFC 6086) or REFER (RFC 3515).
+/// A caller's request to the app inside a call, by INFO (RFC 6086) or REFER (RFC 3515).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallRequest {
     /// Its name towards [`respond_request`](crate::user_agent::UserAgent::respond_request).
@@ -445,11 +448,11 @@ pub struct CallRequest {
     /// Whether it waits for the app's response, for ten seconds, as
     /// [`take_call_requests`](crate::user_agent::UserAgent::take_call_requests) says. Otherwise it was refused.
     pub awaits_response: bool,
-    /// What is asked.
+    /// The kind of request.
     pub kind: RequestKind,
 }
 
-/// What a caller asks of the app.
+/// The kinds of a caller's requests to the app.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RequestKind {
@@ -462,14 +465,14 @@ pub enum RequestKind {
     },
     /// Any other INFO.
     Info {
-        /// The type of its body; empty where there is none.
+        /// The type of its body. It is empty without a body.
         content_type: String,
         /// Its `Info-Package`.
         package: Option<String>,
         /// Its body.
         body: Vec<u8>,
     },
-    /// To call somebody else and leave this call: a transfer.
+    /// The caller asks the app to call somebody else and leave this call (a transfer).
     Refer {
         /// The URI to call, as in `Refer-To`, with its header fields (`?Replaces=`).
         to: String,
@@ -540,8 +543,8 @@ pub enum Ended {
     HungUpByCaller,
     /// We hung up.
     HungUp,
-    /// It failed, with the status that says why: 408 without an ACK or a refresh of the session, 481 if the caller does not
-    /// know the call any more, 504 without a PRACK, or what the app gave.
+    /// It failed. The status says why: 408 without an ACK or a refresh of the session, 481 if the caller no longer
+    /// knows the call, 504 without a PRACK, or the status that the app gave.
     Failed(u16),
     /// The announced INVITE never came.
     Missed,

@@ -1,37 +1,38 @@
-//! Which flow is whose: its account, what it carries, its transport, our address on it, and what has come of its next message.
+//! All flows, each with its account, its purpose, its transport, our address on it, and the beginning of its next
+//! message.
 
 use std::net::SocketAddr;
 
 use crate::account::{AccountKey, Hop, Transport};
 use crate::event::{FlowId, Output};
-use crate::outbox::{Outbox, Way};
+use crate::outbox::{Destination, Outbox};
 use crate::record::Decision;
 use crate::sip::Framer;
 
-/// What a flow was opened for.
+/// What a flow is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Carries {
     /// The registration in use, and the calls that come over it.
     Calls,
-    /// Removals at a gateway that was left.
+    /// Removals at a left gateway.
     Removals,
 }
 
-/// One flow that was asked for, until it is closed or breaks.
+/// One flow, from the request to open it until it is closed or breaks.
 pub(crate) struct Flow {
     id: FlowId,
     account: AccountKey,
     carries: Carries,
     transport: Transport,
-    /// The hop named its transport: the DNS chooses no other.
+    /// The hop names its transport, so the DNS must not choose another one.
     explicit: bool,
-    /// Our address on it, once it is open.
+    /// Our address on it, once it is up.
     local: Option<SocketAddr>,
-    /// A message of which only a part has come.
+    /// A message that has come only in part.
     framer: Option<Box<Framer>>,
-    /// The server has other addresses, which were not tried.
+    /// The server has more addresses that were not tried.
     leads_on: bool,
-    /// It is not at the server's first address any more.
+    /// It is no longer at the server's first address.
     moved: bool,
 }
 
@@ -54,7 +55,7 @@ impl Flow {
     }
 }
 
-/// A flow that can be sent on.
+/// A flow that is up.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Up {
     pub(crate) id: FlowId,
@@ -63,9 +64,9 @@ pub(crate) struct Up {
 }
 
 impl Up {
-    /// How what is sent to the flow's peer goes.
-    pub(crate) fn way(self) -> Way {
-        Way { flow: self.id, transport: self.transport, to: None }
+    /// The destination of what is sent to the flow's peer.
+    pub(crate) fn destination(self) -> Destination {
+        Destination { flow: self.id, transport: self.transport, to: None }
     }
 }
 
@@ -85,7 +86,8 @@ impl Flows {
     ) -> FlowId {
         let id = outbox.flow_id();
         let (transport, explicit) = (hop.transport, hop.explicit_transport);
-        // Most clients have one flow: room for four would be most of what an idle one takes.
+        // Most clients have one flow. A `Vec` would make room for four, and that is most of the memory of an idle
+        // client.
         self.0.reserve_exact(1);
         let account = account.clone();
         let (local, framer, leads_on, moved) = (None, None, false, false);
@@ -100,7 +102,7 @@ impl Flows {
         outbox.push(Output::Close(id));
     }
 
-    /// The flow broke, or never opened.
+    /// Removes a flow that broke or never opened.
     pub(crate) fn forget(&mut self, id: FlowId) {
         self.0.retain(|flow| flow.id != id);
     }
@@ -109,7 +111,7 @@ impl Flows {
         self.0.iter().find(|flow| flow.id == id)
     }
 
-    /// Returns a flow that is open.
+    /// Returns a flow if it is up.
     pub(crate) fn up(&self, id: FlowId) -> Option<Up> {
         let flow = self.get(id)?;
         Some(Up { id, transport: flow.transport, local: flow.local? })
@@ -129,7 +131,7 @@ impl Flows {
         }
     }
 
-    /// Asks for a flow's next address. Returns whether there is one: then the flow is down until it comes up there.
+    /// Asks for a flow's next address. Returns whether there is one. If so, the flow is down until it comes up there.
     pub(crate) fn next_address(&mut self, id: FlowId, outbox: &mut Outbox) -> bool {
         let Some(flow) = self.get_mut(id).filter(|flow| flow.leads_on) else { return false };
         (flow.local, flow.leads_on, flow.moved) = (None, false, true);
@@ -138,7 +140,7 @@ impl Flows {
         true
     }
 
-    /// A flow moves to another address; what still comes at the one before comes on `left`.
+    /// A flow moves to another address. What still comes from the old address comes on `left`.
     pub(crate) fn leave(&mut self, id: FlowId, left: FlowId) {
         let Some(flow) = self.get_mut(id) else { return };
         let (account, carries) = (flow.account.clone(), Carries::Removals);
@@ -147,8 +149,8 @@ impl Flows {
         self.0.push(was);
     }
 
-    /// The DNS chose the transport of a flow that is being opened: never in place of one that was given, and never a clear one
-    /// in place of a secure one.
+    /// Takes the transport that the DNS chose for a flow that is being opened. It does not replace one that the hop
+    /// names, and a transport without TLS does not replace one with TLS.
     pub(crate) fn choose_transport(&mut self, id: FlowId, chosen: Transport) {
         if let Some(flow) = self.get_mut(id)
             && flow.local.is_none()
@@ -159,12 +161,12 @@ impl Flows {
         }
     }
 
-    /// Takes the framer of a stream, to be given back with [`keep_framer`](Self::keep_framer).
+    /// Takes the framer of a stream. [`keep_framer`](Self::keep_framer) gives it back.
     pub(crate) fn take_framer(&mut self, id: FlowId) -> Framer {
         self.get_mut(id).and_then(|flow| flow.framer.take()).map(|framer| *framer).unwrap_or_default()
     }
 
-    /// Keeps what has come of a message.
+    /// Keeps the part of a message that has come.
     pub(crate) fn keep_framer(&mut self, id: FlowId, framer: Framer) {
         if let Some(flow) = self.get_mut(id).filter(|_| !framer.is_idle()) {
             flow.framer = Some(Box::new(framer));

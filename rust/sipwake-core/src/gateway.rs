@@ -1,28 +1,29 @@
-//! Which gateway next: by load, then response time, then the app's order; one that failed rests, and is returned to.
+//! Chooses the next gateway: by load, then by response time, then in the app's order. A gateway that failed rests for a
+//! while.
 
 use std::time::Duration;
 
-/// How long a gateway rests after its first failure; twice as long after each further one.
+/// How long a gateway rests after its first failure. After each further one, the rest is twice as long.
 const REST: Duration = Duration::from_secs(60);
-/// The longest body of an HTTP answer that is read, in bytes.
+/// The longest body of an HTTP response that is read, in bytes.
 const MAX_HTTP: usize = 8 * 1024;
 /// The longest rest.
 const MAX_REST: Duration = Duration::from_secs(1800);
 
-/// How busy a gateway says it is, from 0 to 4 (Mizutech's `wsload`); 4 is as good as down.
+/// How busy a gateway says it is, from 0 to 4 (Mizutech's `wsload`). At 4 it counts as down.
 #[cfg_attr(feature = "replay", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Load(u8);
 
 impl Load {
-    /// The load of a gateway that does not want anybody.
+    /// The load of a gateway that does not want more clients.
     pub const EXTREME: Self = Self(4);
 
-    /// The load of a gateway that has plenty of room, or says nothing of its load.
+    /// The load of a gateway that has plenty of room, or says nothing about its load.
     pub const LOW: Self = Self(0);
 
-    /// Reads the answer of `/mvapireq/?apientry=wsload`: `OK: WS Load: X type …`. Whatever else is said, `ERROR`
-    /// included, is not a load.
+    /// Reads the response to `/mvapireq/?apientry=wsload`: `OK: WS Load: X type …`. Anything else, including `ERROR`,
+    /// is not a load.
     ///
     /// ```
     /// use sipwake_core::gateway::Load;
@@ -39,8 +40,8 @@ impl Load {
         (load <= Self::EXTREME.0).then_some(Self(load))
     }
 
-    /// Reads what an HTTP server answers to a probe: its 200 with a load in the body. Where `more` may come and it is not whole
-    /// yet, there is none.
+    /// Reads an HTTP server's response to a probe: a 200 with a load in the body. `None` if the response is not
+    /// complete and `more` may come.
     //
     // status-line  =  HTTP-version SP status-code SP [ reason-phrase ]                         (RFC 9112 section 4)
     pub fn of_http(answer: &[u8], more: bool) -> Option<Self> {
@@ -70,9 +71,9 @@ struct Health {
     response_time: Option<Duration>,
     failures: u32,
     rests_until: Duration,
-    /// The rest is one that the gateway itself asked for (Retry-After).
+    /// The gateway itself asked for the rest (Retry-After).
     asked_for_rest: bool,
-    /// Failed already in this round.
+    /// It has failed in this round.
     tried: bool,
 }
 
@@ -86,7 +87,7 @@ impl Health {
     }
 }
 
-/// What is known of an account's gateways, which are named by their place in its list.
+/// What is known about an account's gateways. They are named by their place in its list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Gateways(Vec<Health>);
 
@@ -100,19 +101,19 @@ impl Gateways {
         self.among(now, |_| true).unwrap_or_default()
     }
 
-    /// Returns the best gateway that has not failed in this round yet. One that asked for a rest, or refused us, has it, unless a
-    /// caller waits.
+    /// Returns the best gateway that has not failed in this round. A gateway that asked for a rest, or refused us, gets
+    /// it, unless a caller waits.
     pub(crate) fn next(&self, now: Duration, waited_for: bool) -> Option<usize> {
         let has_rest = |health: &Health| health.asked_for_rest && now < health.rests_until;
         self.among(now, |health| !health.tried && (waited_for || !has_rest(health)))
     }
 
-    /// Whether this gateway has not failed in this round yet.
+    /// Whether this gateway has not failed in this round.
     pub(crate) fn is_untried(&self, index: usize) -> bool {
         self.0.get(index).is_some_and(|health| !health.tried)
     }
 
-    /// Whether there is a gateway beside this one that has not failed in this round yet.
+    /// Whether there is another gateway that has not failed in this round.
     pub(crate) fn has_another(&self, current: usize) -> bool {
         self.0.iter().enumerate().any(|(index, health)| index != current && !health.tried)
     }
@@ -128,7 +129,6 @@ impl Gateways {
         best
     }
 
-    /// Notes a failure.
     pub(crate) fn failed(&mut self, index: usize, retry_after: Option<Duration>, now: Duration) {
         let Some(health) = self.0.get_mut(index) else { return };
         let rest = REST.saturating_mul(1 << health.failures.min(16)).min(MAX_REST);
@@ -138,7 +138,6 @@ impl Gateways {
         health.rests_until = now + retry_after.unwrap_or(rest);
     }
 
-    /// Notes a success.
     pub(crate) fn worked(&mut self, index: usize) {
         if let Some(health) = self.0.get_mut(index) {
             *health = Health { load: health.load, response_time: health.response_time, ..Health::default() };
@@ -146,7 +145,7 @@ impl Gateways {
         self.end_round();
     }
 
-    /// All gateways may be tried again.
+    /// Allows all gateways to be tried again.
     pub(crate) fn end_round(&mut self) {
         self.0.iter_mut().for_each(|health| health.tried = false);
     }
@@ -157,24 +156,24 @@ impl Gateways {
         self.0.iter().filter(|_| asked).map(|health| health.rests_until - now).min()
     }
 
-    /// Forgets failures: on another network they mean nothing.
+    /// Forgets failures, because they mean nothing on another network.
     pub(crate) fn forget_failures(&mut self) {
         for health in &mut self.0 {
             *health = Health { load: health.load, response_time: health.response_time, ..Health::default() };
         }
     }
 
-    /// Takes the answer of a probe: `None` for none, or a bad one.
+    /// Takes the result of a probe. `None` means no response, or a bad one.
     pub(crate) fn probed(&mut self, index: usize, answer: Option<Load>, response_time: Duration) {
         if let Some(health) = self.0.get_mut(index) {
             health.load = Some(answer.unwrap_or(Load::EXTREME));
-            // How long nothing was heard says nothing: among silent ones the order of the app counts.
+            // Without a response there is no response time. Among silent gateways the app's order counts.
             health.response_time = answer.map(|_| response_time);
         }
     }
 
-    /// Whether to leave the gateway in use at the next refresh: a better one has rested, or is less busy. Response times
-    /// alone are no reason to move.
+    /// Whether to leave the gateway in use at the next refresh. It is left if a better one has had its rest, or is less
+    /// busy. Response times alone are not a reason to move.
     pub(crate) fn should_leave(&self, current: usize, now: Duration) -> bool {
         let best = self.best(now);
         let (Some(better), Some(used)) = (self.0.get(best), self.0.get(current)) else { return false };
@@ -195,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn the_answer_of_a_load_probe_is_read() {
+    fn the_response_to_a_load_probe_is_read() {
         assert_eq!(Load::parse("OK: WS Load: 0 type 1").map(Load::value), Some(0));
         assert_eq!(Load::parse(" ok: ws load: 3\r\n").map(Load::value), Some(3));
         for wrong in ["", "OK:", "OK: WS Load:", "OK: WS Load: 5 type 1", "OK: WS Load: x", "ERROR, WS Load: 1", "Öl"]
@@ -205,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn without_news_the_order_of_the_app_counts() {
+    fn without_probe_results_the_apps_order_counts() {
         let gateways = Gateways::new(3);
         assert_eq!(gateways.best(SECOND), 0);
         assert_eq!(gateways.retry_after(SECOND), None);
@@ -219,11 +218,11 @@ mod tests {
         gateways.probed(2, load(1), Duration::from_millis(30));
         assert_eq!(gateways.best(SECOND), 2);
         gateways.probed(2, None, Duration::from_millis(30));
-        assert_eq!(gateways.best(SECOND), 1, "a bad answer is as good as down");
+        assert_eq!(gateways.best(SECOND), 1, "a gateway with a bad response counts as down");
         for (index, milliseconds) in [(0, 9), (1, 7), (2, 8)] {
             gateways.probed(index, None, Duration::from_millis(milliseconds));
         }
-        assert_eq!(gateways.best(SECOND), 0, "with none left, the order of the app counts");
+        assert_eq!(gateways.best(SECOND), 0, "if none is left, the app's order counts");
     }
 
     #[test]
@@ -240,14 +239,14 @@ mod tests {
     }
 
     #[test]
-    fn the_preferred_one_is_returned_to_when_it_has_rested() {
+    fn the_preferred_gateway_is_used_again_after_its_rest() {
         let mut gateways = Gateways::new(2);
         gateways.failed(0, None, SECOND);
         gateways.worked(1);
         assert!(!gateways.should_leave(1, 30 * SECOND));
         assert!(gateways.should_leave(1, 62 * SECOND));
         gateways.failed(0, None, 62 * SECOND);
-        assert!(!gateways.should_leave(1, 150 * SECOND), "the second rest is longer");
+        assert!(!gateways.should_leave(1, 150 * SECOND), "the second wait is longer");
         gateways.worked(0);
         assert!(!gateways.should_leave(0, 300 * SECOND));
     }
@@ -298,7 +297,7 @@ mod tests {
         }
 
         #[test]
-        fn any_answer_to_a_probe_is_read_without_panic(answer in any::<String>()) {
+        fn no_response_to_a_probe_panics(answer in any::<String>()) {
             let _ = Load::parse(&answer);
         }
     }

@@ -1,8 +1,8 @@
-//! Judges a push, once: is it for somebody who is logged in, of a call that is not over, and which call is it?
+//! Judges a push, once: is it for a user who is logged in, does it belong to a call that is not over, and to which one?
 //!
 //! A [`Gate`] is a small copy of what the client knows. The driver publishes a new one whenever something changes, so
 //! that a push is judged without waiting for the client. [`handle_push`](crate::user_agent::UserAgent::handle_push)
-//! acts on what the platform was told then, action and UUID.
+//! later keeps to what the platform was told, action and UUID.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,10 +10,10 @@ use std::time::Duration;
 use crate::account::{Account, AccountKey};
 use crate::calls::{self, Notes, Past, Side, State, Table};
 use crate::payload::{ActionKind, CALL_WINDOW, Duty, Hints, Ignored, Judged, PushAction};
-use crate::snapshot::{Departed, Heeded, Removals, StoredRemovals};
+use crate::snapshot::{LoggedOutUser, PushRule, Removals, StoredRemovals};
 
-/// How long before a binding ends servers push to have it refreshed, and how far their clocks may be off. OpenSIPS does so two
-/// minutes before (`pn_trigger_interval`).
+/// How long before the end of a binding a server pushes to have it refreshed, and how far the clocks may differ, in
+/// seconds. OpenSIPS pushes two minutes before (`pn_trigger_interval`).
 const REFRESH_PUSHES: u64 = 150;
 const CLOCKS: u64 = 30;
 
@@ -21,11 +21,11 @@ const CLOCKS: u64 = 30;
 #[derive(Debug, Clone)]
 pub struct Gate {
     users: Vec<User>,
-    /// It is not known yet who is logged out.
+    /// It is not known yet who logged out.
     unknown: bool,
-    /// Even so: no user here may be disturbed until this time, in seconds since 1970.
+    /// This is known even then: until this time, in seconds since 1970, no user of this phone may be disturbed.
     all_quiet_until: u64,
-    /// Even so: no user here believes a push that is not sealed.
+    /// This is known even then: all users of this phone accept only sealed pushes.
     all_sealed: bool,
     calls: Table,
     past: Option<Arc<Past>>,
@@ -33,55 +33,55 @@ pub struct Gate {
     judged: Notes,
 }
 
-/// Somebody who is logged in, or was lately.
+/// A user who is logged in, or was lately.
 #[derive(Debug, Clone)]
 pub(crate) struct User {
     /// `user@domain`, or the user alone.
     pub(crate) name: String,
-    /// The account, while the client has it.
+    /// The account, as long as the client has it.
     pub(crate) account: Option<AccountKey>,
-    /// No push for it makes a sound: it is logged out, or wants none.
+    /// No push for them makes a sound: they logged out, or want no pushes.
     pub(crate) silent: bool,
-    /// Until when it does not want to be disturbed, in seconds since 1970; 0: it may be.
+    /// Until when they do not want to be disturbed, in seconds since 1970. 0 if they may be disturbed.
     pub(crate) quiet_until: u64,
-    /// Believes only what the app's decryptor opened.
+    /// They accept only what the app's decryptor opened.
     pub(crate) sealed: bool,
-    /// The server is still to be told that this user logged out.
+    /// They logged out, and the server does not know it yet.
     pub(crate) leaving: bool,
-    /// When its binding ends, in seconds since 1970; 0 where there is none.
+    /// When their binding ends, in seconds since 1970. 0 if there is none.
     pub(crate) bound_until: u64,
 }
 
 impl User {
-    /// A user whose account is gone.
+    /// A user whose account is no longer here.
     pub(crate) fn logged_out(name: String) -> Self {
         Self { name, account: None, silent: true, quiet_until: 0, sealed: false, leaving: false, bound_until: 0 }
     }
 
-    /// A user who is known from the store only.
-    fn heeded(user: Heeded) -> Self {
+    /// A user who is known only from the store.
+    fn with_rule(user: PushRule) -> Self {
         Self { silent: false, quiet_until: user.until, sealed: user.sealed, ..Self::logged_out(user.name) }
     }
 
-    /// Whether it does not want to be disturbed at that time.
+    /// Whether they do not want to be disturbed at that time.
     fn is_quiet(&self, wall: Duration) -> bool {
         wall.as_secs() < self.quiet_until
     }
 
-    /// Whether no push for it may make a sound at that time.
+    /// Whether pushes for them must be silent at that time.
     pub(crate) fn is_silent(&self, wall: Duration) -> bool {
         self.silent || self.is_quiet(wall)
     }
 }
 
-/// The AOR without its scheme, by which a push may name it.
+/// The AOR without its scheme. A push may name the user like this.
 pub(crate) fn name(account: &Account) -> String {
     let aor = account.aor().as_str();
     aor.split_once(':').map_or(aor, |(_, rest)| rest).to_owned()
 }
 
-/// The users that a push is for: those that it names, by user and domain or else by user, and all if it names none of them
-/// (RFC 8599 section 4.1).
+/// The users that a push is for. It may name them by user and domain, or else by user. If it names none of them, it is
+/// for all (RFC 8599 section 4.1).
 pub(crate) fn meant<'a>(users: &'a [User], action: &PushAction) -> Vec<&'a User> {
     let Some(user) = action.identity.account.as_deref() else { return users.iter().collect() };
     let of = |known: &&User| known.name.split('@').next().is_some_and(|name| name.eq_ignore_ascii_case(user));
@@ -96,7 +96,7 @@ pub(crate) fn meant<'a>(users: &'a [User], action: &PushAction) -> Vec<&'a User>
     if named.is_empty() { users.iter().collect() } else { named }
 }
 
-/// The one account that a push is for, if only one of those that are here, and believe its words, can be meant.
+/// The account that a push is for. There is one only if a single user can be meant who is here and believes the push.
 pub(crate) fn account(meant: &[&User], action: &PushAction) -> Option<AccountKey> {
     let mut accounts = meant.iter().filter(|user| believes(user, action)).filter_map(|user| user.account.as_ref());
     let first = accounts.next()?;
@@ -107,18 +107,18 @@ fn believes(user: &User, action: &PushAction) -> bool {
     !(user.sealed && action.unverified)
 }
 
-/// Whether no user here, or in the store, may believe what a push says.
+/// Whether all users, here or in the store, must not believe what a push says.
 fn is_unbelieved(meant: &[&User], action: &PushAction) -> bool {
     let mut here = meant.iter().filter(|user| user.account.is_some() || user.sealed).peekable();
     here.peek().is_some() && !here.any(|user| believes(user, action))
 }
 
-/// Whether a push names somebody who is not here.
+/// Whether a push names a user who is not here.
 pub(crate) fn is_nobody(meant: &[&User], action: &PushAction) -> bool {
     action.identity.account.is_some() && !names_one(meant, action)
 }
 
-/// Whether a push names one of these.
+/// Whether a push names one of these users.
 fn names_one(meant: &[&User], action: &PushAction) -> bool {
     let Some(user) = action.identity.account.as_deref() else { return false };
     meant.iter().any(|known| known.name.split('@').next().is_some_and(|name| name.eq_ignore_ascii_case(user)))
@@ -140,20 +140,20 @@ impl Gate {
     /// pushes that name such a user, and every push while no user may be disturbed.
     pub fn of_log_outs(removals: Option<&[u8]>) -> Self {
         let stored = removals.and_then(|record| Removals::open(record).ok()).unwrap_or_default();
-        let StoredRemovals { pending, departed, heeded } = stored;
+        let StoredRemovals { pending, departed, push_rules } = stored;
         let leaving = pending.into_iter().flatten().filter_map(|(_, removal)| Account::parse(removal.account).ok());
-        let names = leaving.map(|account| name(&account)).chain(departed.iter().map(Departed::name));
-        let alone = heeded.iter().all(|user| user.alone);
+        let names = leaving.map(|account| name(&account)).chain(departed.iter().map(LoggedOutUser::name));
+        let alone = push_rules.iter().all(|user| user.alone);
         let all_quiet_until =
-            heeded.iter().map(|user| user.until).filter(|until| alone && *until != 0).min().unwrap_or_default();
-        let all_sealed = heeded.iter().any(|user| user.sealed_alone);
-        let users = names.map(User::logged_out).chain(heeded.into_iter().map(User::heeded)).collect();
+            push_rules.iter().map(|user| user.until).filter(|until| alone && *until != 0).min().unwrap_or_default();
+        let all_sealed = push_rules.iter().any(|user| user.sealed_alone);
+        let users = names.map(User::logged_out).chain(push_rules.into_iter().map(User::with_rule)).collect();
         let gate = Self::new(users, true, (Table::default(), None), CALL_WINDOW, Notes::default());
         Self { all_quiet_until, all_sealed, ..gate }
     }
 
-    /// Returns until when an account's user does not want to be disturbed, as time since 1970; `None`: the user may be.
-    /// [`Duration::MAX`]: until the user says otherwise.
+    /// Returns until when an account's user does not want to be disturbed, as time since 1970. `None` if they may be
+    /// disturbed, and [`Duration::MAX`] until they say otherwise.
     pub fn do_not_disturb(&self, account: &AccountKey) -> Option<Duration> {
         let user = self.users.iter().find(|user| user.account.as_ref() == Some(account))?;
         match user.quiet_until {
@@ -168,15 +168,14 @@ impl Gate {
         self.users.iter().filter(|user| user.leaving).count()
     }
 
-    /// Returns the action for this client. It is silent if the push is for nobody who is logged in and may be
-    /// disturbed, or if its call is over. It has the UUID that the call already has, if its INVITE or another push came
-    /// before.
+    /// Returns the action for this client. It is silent if nobody who is logged in and may be disturbed is meant, or if
+    /// its call is over. It has the UUID that the call already has, if its INVITE or another push came before.
     ///
-    /// PushKit's duty to report stays: such a call is reported and ended at once. The cancel of a call that is connected is
-    /// reported and ends nothing.
+    /// PushKit's duty to report stays: such a call is reported and ended at once. The cancel of a connected call is
+    /// reported, and ends nothing.
     pub fn judge(&self, mut action: PushAction, hints: &Hints, now: Duration) -> PushAction {
         let those = meant(&self.users, &action);
-        // If a push names no known user, nobody knows who would have believed it.
+        // If a push names no known user, nobody can say who would have believed it.
         if is_unbelieved(&those, &action) && (!self.unknown || self.all_sealed || names_one(&those, &action)) {
             action.forget_words(hints);
         }
@@ -218,14 +217,14 @@ impl Gate {
                         action.silence(Ignored::CallOver, hints);
                     }
                 }
-                // An earlier process saw the call end.
+                // The call ended in an earlier process.
                 None if self.past.as_ref().is_some_and(|past| past.knows(&push, hints.received.wall)) => {
                     action.silence(Ignored::CallOver, hints);
                 }
                 None if refreshes(&meant, &action, hints) => {
                     action.refresh(hints);
                 }
-                // Nothing rings that the client could not hold.
+                // If there is no room for another call, the phone must not ring.
                 None if !self.calls.has_room(&push, now) => action.silence(Ignored::NoRoom, hints),
                 None => {
                     action.uuid = self.calls.next_uuid(&push);
@@ -237,7 +236,7 @@ impl Gate {
     }
 }
 
-/// Whether a VoIP push without content is the one by which a server has a binding refreshed: it comes shortly before that ends. If it
+/// Whether a VoIP push without content only wants a refresh. Then it comes shortly before the end of the binding. If it
 /// is a call after all, its INVITE follows the REGISTER and rings.
 fn refreshes(meant: &[&User], action: &PushAction, hints: &Hints) -> bool {
     let now = hints.received.wall.as_secs();

@@ -1,8 +1,8 @@
 //! The sans-IO core of sipwake: it takes bytes, a time and a seed, and returns bytes and events.
 //!
-//! There is no socket, no clock, no task and no random source in here. [`user_agent::UserAgent`] is the whole client;
-//! [`payload::parse_push`] reads a push; [`push::Push::tags`] and [`push::Push::verdict`] serve another SIP stack.
-//! The crate `sipwake` puts it on real sockets.
+//! There is no socket, no clock, no task and no random source in here. [`user_agent::UserAgent`] is the whole client.
+//! [`payload::parse_push`] reads a push. [`push::Push::tags`] and [`push::Push::verdict`] serve another SIP stack. The
+//! crate `sipwake` adds real sockets.
 #![forbid(unsafe_code)]
 
 pub mod account;

@@ -1,4 +1,4 @@
-//! What all parts write to: the queue of outputs, the randomness, and the names of flows and saves.
+//! What all parts write to: the queue of outputs, the randomness, and the ids of flows and saves.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -10,15 +10,15 @@ use crate::clock::Now;
 use crate::event::{Discard, Event, FlowId, Output};
 use crate::random::Random;
 use crate::record::{Decision, Recorder};
-use crate::snapshot::{Durability, REMOVALS, Record, Removals, SaveId, StoredRemoval};
+use crate::snapshot::{Durability, REMOVALS, Record, Removals, SaveId, StoredLogout};
 use crate::trust::Warning;
 
-/// How a message goes out.
+/// Where a message goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Way {
+pub(crate) struct Destination {
     pub(crate) flow: FlowId,
     pub(crate) transport: Transport,
-    /// Over UDP, the address of somebody else than the flow's peer.
+    /// Over UDP, the address of another peer than the flow's.
     pub(crate) to: Option<SocketAddr>,
 }
 
@@ -28,7 +28,7 @@ pub(crate) struct Outbox {
     next_flow: u64,
     next_save: u64,
     discarded: Vec<(Discard, u64)>,
-    /// The log-outs that the server has not confirmed and the users who are gone, as they are stored.
+    /// The unconfirmed log-outs and the users who logged out, in the form that is stored.
     removals: Removals,
     recorder: Recorder,
 }
@@ -50,12 +50,12 @@ impl Outbox {
         self.outputs.push_back(output);
     }
 
-    pub(crate) fn transmit(&mut self, way: Way, bytes: Vec<u8>) {
-        let Way { flow, transport, to } = way;
+    pub(crate) fn transmit(&mut self, destination: Destination, bytes: Vec<u8>) {
+        let Destination { flow, transport, to } = destination;
         self.push(Output::Transmit { flow, transport, to, bytes });
     }
 
-    /// Stores a record ahead of what is pushed after it; `None` removes it.
+    /// Stores a record before anything that is pushed after it. `None` removes it.
     pub(crate) fn save(&mut self, key: String, bytes: Option<Vec<u8>>, durability: Durability) {
         let id = SaveId(self.next_save);
         self.next_save += 1;
@@ -67,13 +67,14 @@ impl Outbox {
         self.push(Output::Event(Box::new(event)));
     }
 
-    /// Tells what somebody on the network asked for in vain, or may have forged.
+    /// Warns the app of something from the network that was refused or may be forged.
     pub(crate) fn warn(&mut self, account: &AccountKey, warning: Warning) {
         log::warn!("{account}: {warning}");
         self.tell(Event::Warning { account: account.clone(), warning });
     }
 
-    /// Counts what was dropped, and tells it at 1, 2, 4, 8, …: a flood from outside is no flood of events.
+    /// Counts what was dropped. The app is told at 1, 2, 4, 8, …, so that a flood from outside is not a flood of
+    /// events.
     pub(crate) fn discard(&mut self, reason: Discard) {
         let index = self.discarded.iter().position(|(known, _)| *known == reason).unwrap_or_else(|| {
             self.discarded.push((reason, 0));
@@ -91,31 +92,31 @@ impl Outbox {
     pub(crate) fn pop(&mut self) -> Option<Output> {
         let output = self.outputs.pop_front();
         if output.is_none() {
-            // A client is idle for most of its life: give the memory back.
+            // A client is idle most of the time, so it gives the memory back.
             self.outputs = VecDeque::new();
             self.random.rest();
         }
         output
     }
 
-    /// Returns a name that no flow had before.
+    /// Returns an id that no flow had before.
     pub(crate) fn flow_id(&mut self) -> FlowId {
         let flow = FlowId(self.next_flow);
         self.next_flow += 1;
         flow
     }
 
-    /// Writes a decision about an account down.
+    /// Records a decision about an account.
     pub(crate) fn note(&mut self, account: &AccountKey, decision: Decision) {
         self.recorder.write(Some(account), None, decision);
     }
 
-    /// Writes a decision about a call down.
+    /// Records a decision about a call.
     pub(crate) fn note_call(&mut self, account: Option<&AccountKey>, call: Uuid, decision: Decision) {
         self.recorder.write(account, Some(call), decision);
     }
 
-    /// It is now so late.
+    /// Sets the current time.
     pub(crate) fn at(&mut self, now: Now) {
         self.recorder.at(now);
     }
@@ -150,8 +151,8 @@ impl Outbox {
         &mut self.removals
     }
 
-    /// Stores the pending log-outs with this one added, changed or, with `None`, delivered.
-    pub(crate) fn save_removal(&mut self, key: &AccountKey, removal: Option<StoredRemoval>, durability: Durability) {
+    /// Stores the pending log-outs after adding or changing this one. `None` means that it was delivered.
+    pub(crate) fn save_removal(&mut self, key: &AccountKey, removal: Option<StoredLogout>, durability: Durability) {
         match removal {
             Some(removal) => self.removals.insert(key.clone(), removal),
             None => self.removals.remove(key),

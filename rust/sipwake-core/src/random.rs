@@ -1,4 +1,4 @@
-//! Randomness from the seed that is handed in: the core has no source of its own.
+//! Randomness from the given seed. The core has no random source of its own.
 
 use std::time::Duration;
 
@@ -8,14 +8,14 @@ use rand_chacha::rand_core::{RngCore, SeedableRng};
 pub(crate) use taped::{Draw, Draws};
 
 const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
-/// Characters of a token.
+/// The length of a token, in characters.
 const TOKEN: usize = 16;
 
 /// A stream of unguessable values, the same for the same seed.
 #[derive(Debug)]
 pub(crate) struct Random {
     seed: [u8; 32],
-    /// How far the stream has been read, in words of four bytes, while it rests.
+    /// How far the stream has been read, in words of four bytes, while its generator is not in memory.
     read: u128,
     stream: Option<Box<ChaCha12Rng>>,
     #[cfg(feature = "replay")]
@@ -33,7 +33,7 @@ impl Random {
         }
     }
 
-    /// Returns a key that follows from the seed and tells nothing of it, without taking anything from the stream.
+    /// Returns a key that is made from the seed and does not reveal it. It takes nothing from the stream.
     pub(crate) fn key_for(&self, purpose: &str) -> [u8; 16] {
         use sha2::{Digest, Sha256};
         let digest = Sha256::new().chain_update(self.seed).chain_update(purpose).finalize();
@@ -42,7 +42,7 @@ impl Random {
         key
     }
 
-    /// Gives back the room of what is computed ahead, most of what an idle client would take. The stream continues
+    /// Frees the values that were computed ahead, which are most of the memory of an idle client. The stream continues
     /// where it was.
     pub(crate) fn rest(&mut self) {
         if let Some(stream) = self.stream.take() {
@@ -58,7 +58,7 @@ impl Random {
         })
     }
 
-    /// Returns a token of 16 characters from an alphabet of 32: 80 bits, more than RFC 3261 19.3 asks of a tag.
+    /// Returns a token of 16 characters from an alphabet of 32. It has 80 bits, more than RFC 3261 19.3 asks of a tag.
     pub(crate) fn token(&mut self) -> String {
         let mut bytes = [0; TOKEN];
         self.stream().fill_bytes(&mut bytes);
@@ -73,7 +73,8 @@ impl Random {
         token
     }
 
-    /// Returns a number below `bound`, or 0 for a bound of 0. The bias of the remainder is far below what jitter cares about.
+    /// Returns a number below `bound`, or 0 for a bound of 0. The remainder has a bias, which is far too small to
+    /// matter for jitter.
     pub(crate) fn below(&mut self, bound: u64) -> u64 {
         let number = if bound == 0 { 0 } else { self.stream().next_u64() % bound };
         #[cfg(feature = "replay")]
@@ -90,7 +91,8 @@ impl Random {
     }
 }
 
-/// What is drawn while a session is recorded or replayed: the values themselves, since the seed is not told.
+/// The values that are drawn while a session is recorded or replayed. The recording has them, because it must not have
+/// the seed.
 #[cfg(feature = "replay")]
 mod taped {
     use std::collections::VecDeque;
@@ -99,7 +101,7 @@ mod taped {
 
     use super::{ALPHABET, Random, TOKEN};
 
-    /// One value that was drawn.
+    /// A value that was drawn.
     #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
     #[serde(untagged)]
     pub(crate) enum Draw {
@@ -108,7 +110,7 @@ mod taped {
     }
 
     impl Draw {
-        /// Whether it can have been drawn.
+        /// Whether this value can have been drawn.
         pub(crate) fn is_sound(&self) -> bool {
             match self {
                 Self::Number(_) => true,
@@ -121,7 +123,7 @@ mod taped {
     pub(crate) enum Draws {
         /// Values that were drawn.
         Kept(Vec<Draw>),
-        /// Values to be drawn.
+        /// Values to draw.
         Followed { next: VecDeque<Draw>, missed: bool },
     }
 
@@ -167,7 +169,7 @@ mod taped {
             self.draws = Some(Box::new(draws));
         }
 
-        /// Returns what was drawn since it was last asked for.
+        /// Returns the values that were drawn since the last call.
         pub(crate) fn drawn(&mut self) -> Vec<Draw> {
             match self.draws.as_deref_mut() {
                 Some(Draws::Kept(kept)) => std::mem::take(kept),
@@ -175,14 +177,14 @@ mod taped {
             }
         }
 
-        /// Draws these next.
+        /// Sets the values to draw next.
         pub(crate) fn follow(&mut self, draws: &[Draw]) {
             if let Some(Draws::Followed { next, .. }) = self.draws.as_deref_mut() {
                 next.extend(draws.iter().cloned());
             }
         }
 
-        /// Whether exactly what was to be drawn was drawn.
+        /// Whether exactly the given values were drawn.
         pub(crate) fn followed(&self) -> Result<(), &'static str> {
             match self.draws.as_deref() {
                 Some(Draws::Followed { missed: true, .. }) => Err("more of them, or of another kind"),
@@ -198,7 +200,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stream_that_rested_goes_on_where_it_was() {
+    fn a_random_stream_goes_on_where_it_was_after_a_rest() {
         let (mut rests, mut runs) = (Random::new([7; 32]), Random::new([7; 32]));
         for number in 0..200 {
             assert_eq!((rests.token(), rests.below(1000)), (runs.token(), runs.below(1000)));

@@ -17,7 +17,7 @@ impl Secret {
         if text.len() == text.capacity() {
             return Self(text.into_boxed_str());
         }
-        // To give back the spare room may move it: what was left behind would not be wiped.
+        // Freeing the spare room may move the text. The old place would then not be wiped.
         let exact = text.as_str().into();
         text.zeroize();
         Self(exact)

@@ -1,8 +1,8 @@
-//! Messages for human eyes: everything is there but the secrets.
+//! Messages for a person to read, with everything but the secrets.
 
 use crate::redact::hint;
 
-/// Parameters whose values are secrets or as good as: cut to their length and last four characters.
+/// Parameters with values that are secret or nearly secret. A trace shows only their length and last four characters.
 const SECRET_PARAMETERS: [&str; 9] = [
     "pn-prid=",
     "pn-tok=",
@@ -53,7 +53,7 @@ fn write_redacted(line: &str, shown: &mut String) {
     }
 }
 
-/// Returns where the token begins in `[ENV:]PROVIDER:PACKAGE:TOKEN`, where only it may hold further colons.
+/// Returns where the token begins in `[ENV:]PROVIDER:PACKAGE:TOKEN`. Only the token may hold more colons.
 fn before_token(value: &str) -> usize {
     let before = if matches!(value.get(..2), Some("s:" | "p:" | "d:")) { 3 } else { 2 };
     value.match_indices(':').take(before).last().map_or(0, |(at, _)| at + 1)
@@ -70,10 +70,10 @@ fn write_parameters(line: &str, shown: &mut String) {
 fn redacted_parameter(line: &str, parameter: &str) -> String {
     let mut shown = String::with_capacity(line.len());
     let mut rest = line;
-    // The names are ASCII, so that folding the case moves no byte.
+    // The names are ASCII, so lower case does not move any byte.
     while let Some(at) = rest.to_ascii_lowercase().find(parameter) {
         let (before, after) = rest.split_at(at + parameter.len());
-        // `nonce="` is also the end of `cnonce="` and `nextnonce="`, which are harmless or dealt with.
+        // `cnonce="` and `nextnonce="` also end with `nonce="`. They are harmless, or handled elsewhere.
         let quoted = parameter.ends_with('"');
         let end =
             after.find(|c| if quoted { c == '"' } else { matches!(c, ';' | '>' | ',' | ' ') }).unwrap_or(after.len());
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_message_is_shown_without_a_panic() {
+    fn bytes_that_are_no_message_are_shown_without_a_panic() {
         for bytes in [&b""[..], b"\r\n\r\n", b"\xff\xfe", b"X-MPUSH:", b"pn-prid=", "\u{130}pn-prid=abc".as_bytes()] {
             let _ = redacted(bytes);
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 pub(crate) const T1: Duration = Duration::from_millis(500);
 /// The longest interval between retransmissions.
 pub(crate) const T2: Duration = Duration::from_secs(4);
-/// How long a message may wander in the network.
+/// How long a message may take through the network.
 pub(crate) const T4: Duration = Duration::from_secs(5);
 
 /// When the request is sent again (Timer E) and when it is given up (Timer F).
@@ -22,7 +22,7 @@ pub(crate) struct ClientTransaction {
 pub(crate) enum Due {
     /// Send the request again, unchanged.
     Retransmit,
-    /// No answer came: 408, as 8.1.3.1 has it.
+    /// No response came. By 8.1.3.1 that is a 408.
     TimedOut,
 }
 
@@ -32,7 +32,7 @@ impl ClientTransaction {
         Self { retransmit_at: (!reliable).then_some(now + T1), interval: T1, gives_up_at: now + 64 * T1 }
     }
 
-    /// Takes note of a provisional response: retransmissions slow down to T2.
+    /// Notes a provisional response, which slows retransmissions down to T2.
     pub(crate) fn proceed(&mut self, now: Duration) {
         self.interval = T2;
         if let Some(at) = &mut self.retransmit_at {
@@ -48,7 +48,7 @@ impl ClientTransaction {
         }
     }
 
-    /// Returns what is due at `now`. A sleep over several intervals asks for one retransmission.
+    /// Returns what is due at `now`. If the device slept over several intervals, there is only one retransmission.
     pub(crate) fn due(&mut self, now: Duration) -> Option<Due> {
         if now >= self.gives_up_at {
             return Some(Due::TimedOut);

@@ -20,15 +20,16 @@ use crate::sip::{Host, SipUri};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Warning {
-    /// A 3xx leads where the app did not say that its secrets may go.
-    #[error("the server redirects to {target}, and nothing was sent there: {why}")]
+    /// The server redirects to a place for which the app has not allowed its secrets.
+    #[error("the server redirects to {target}, but sipwake sent nothing there: {why}")]
     RedirectRefused {
         /// Where to, `host:port/transport`.
         target: String,
         /// Why it is not followed, and what allows it.
         why: RedirectRefusal,
     },
-    /// `X-Sy.AuthURI` names a host that is neither the registrar nor the upper server: it is not used.
+    /// `X-Sy.AuthURI` is no SIP URI, or names a host that is neither the registrar nor the upper server, so it is not
+    /// used.
     #[error(
         "the server wants the password's digest made for {uri}, which is neither the registrar nor the upper server: to allow \
          it, name that host in the account's `upper`"
@@ -37,11 +38,11 @@ pub enum Warning {
         /// The URI.
         uri: String,
     },
-    /// Over a transport on which others can write along, a server asks in the name of another realm than before. It was
-    /// answered: servers change their realms.
+    /// Over a transport without TLS, where others can write, too, a server asks for another realm than before. It was
+    /// answered, because servers may change their realms.
     #[error(
         "over a transport that others can change, a server now asks for the realm \"{asked}\", before it was \"{known}\"; it was \
-         answered. With TLS nobody on the way can ask"
+         answered. With TLS nobody on the destination can ask"
     )]
     RealmChanged {
         /// The realm that asked before.
@@ -49,7 +50,7 @@ pub enum Warning {
         /// The realm that asks now.
         asked: String,
     },
-    /// The server asks for another realm than `X-PIID` was pinned to, which continues as it was.
+    /// The server asks for another realm than the one that `X-PIID` is pinned to. `X-PIID` stays as it was.
     #[error(
         "the server asks for the realm \"{asked}\", and X-PIID is pinned to \"{pinned}\", for which it is still sent: accept the \
          new realm if the server's operator confirms it"
@@ -57,29 +58,29 @@ pub enum Warning {
     PinnedRealmChanged {
         /// The realm that X-PIID is made for.
         pinned: String,
-        /// The realm that asks now; [`accept_realm`](crate::user_agent::UserAgent::accept_realm) takes it.
+        /// The realm that asks now. [`accept_realm`](crate::user_agent::UserAgent::accept_realm) accepts it.
         asked: String,
     },
-    /// Somebody inside a call asks for credentials, and gets none.
+    /// Somebody inside a call asks for credentials and gets none.
     #[error(
         "inside a call somebody asks for the password of the realm \"{realm}\" and was not answered: the registrar never asked \
          for that realm, or asks for more, or the app forbids answers in calls"
     )]
     CallChallengeRefused {
-        /// The realm, as it was claimed.
+        /// The realm that was claimed.
         realm: String,
     },
-    /// The proof in `Authentication-Info` is wrong: who answered does not know the password. Its answer was taken, unless the
-    /// account requires a proof.
+    /// The proof in `Authentication-Info` is wrong, so its sender does not know the password. The response was
+    /// accepted, unless the account requires a proof.
     #[error(
-        "the server's proof that it knows the password (rspauth) is wrong: somebody may stand between; to take no such answer, \
+        "the server's proof that it knows the password (rspauth) is wrong: somebody may be between; to accept no such response, \
          set `require_server_proof`"
     )]
     ServerProofWrong,
 }
 
 impl Warning {
-    /// Returns the realm that was asked for, where it is about one.
+    /// Returns the realm that was asked for, if the warning is about one.
     pub fn realm(&self) -> Option<&str> {
         match self {
             Self::RealmChanged { asked, .. } | Self::PinnedRealmChanged { asked, .. } => Some(asked),
@@ -108,13 +109,13 @@ pub enum RedirectRefusal {
     /// The app did not configure the host.
     #[error("the app did not configure that host; to allow it, name it in the account's `gateways`")]
     ForeignHost,
-    /// It is below a configured name, but came over a transport on which others can write along.
+    /// It is below a configured name, but came over a transport without TLS, where others can write, too.
     #[error(
         "it came over a transport that others can change, where only configured hosts are followed; to allow it, use TLS or name \
          the host in the account's `gateways`"
     )]
     Unauthenticated,
-    /// Others could read along there, and cannot here or where the app configured that host.
+    /// Others could read the messages there. They cannot read them here, or where the app configured that host.
     #[error(
         "it leads from TLS to a transport that others can read, which is never followed; the server must name `transport=tls`"
     )]
@@ -140,32 +141,32 @@ impl Peer {
         Self { id: Self::id(hop), redirected: true }
     }
 
-    /// Nobody yet.
+    /// There is no peer yet.
     pub(crate) fn none() -> Self {
         Self { id: HostId::default(), redirected: true }
     }
 
-    /// TLS or not, and over UDP or TCP, it is the same server.
+    /// The same server has the same id with and without TLS, over UDP and over TCP.
     fn id(hop: &Hop) -> HostId {
         let port = hop.port.map(|port| format!(":{port}")).unwrap_or_default();
         HostId::of(&[plain(&hop.host), port].concat())
     }
 
-    /// By which its nonces are told from others'.
+    /// Tells its nonces from those of others.
     pub(crate) fn host(self) -> HostId {
         self.id
     }
 }
 
-/// Whether `X-PIID` may be written.
+/// Whether `X-PIID` may be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Leave {
     /// Nobody asked for it.
     No,
     Yes,
-    /// Others can read along, and the app allows it.
+    /// Others can read it, and the app allows that.
     InTheClear,
-    /// Others can read along, or a redirect led there.
+    /// Others could read it, or a redirect led there.
     Withheld,
 }
 
@@ -177,7 +178,7 @@ impl<'a> Trusted<'a> {
         Self(account)
     }
 
-    /// Where a 3xx leads that came over `from`; `Err` names what was refused.
+    /// Where a 3xx leads that came over `from`. `Err` says what was refused.
     pub(crate) fn redirect(&self, from: Transport, uri: &SipUri) -> Result<Hop, Warning> {
         let hop = Hop::of(uri, Some(from));
         let refusal = self.redirect_refusal(from, uri, &hop);
@@ -186,7 +187,7 @@ impl<'a> Trusted<'a> {
 
     fn redirect_refusal(&self, from: Transport, uri: &SipUri, to: &Hop) -> Option<RedirectRefusal> {
         let target = plain(&to.host);
-        // RFC 3261 section 19.1.1: maddr overrides the host, which is who the certificate would be for.
+        // RFC 3261 section 19.1.1: maddr overrides the host. But the certificate would be for the host.
         if uri.params.iter().any(|(name, _)| name.eq_ignore_ascii_case("maddr"))
             && uri.params.value("maddr").is_none_or(|host| plain_text(host) != target)
         {
@@ -211,13 +212,13 @@ impl<'a> Trusted<'a> {
         weaker.then_some(RedirectRefusal::WeakerTransport)
     }
 
-    /// Whether `X-Sy.AuthURI` may become the digest's URI.
+    /// Whether `X-Sy.AuthURI` may become the digest URI.
     pub(crate) fn digest_uri(&self, uri: &SipUri) -> bool {
         let host = plain(&uri.host);
         self.registrar().chain(self.upper()).any(|known| known == host)
     }
 
-    /// Whether `X-PIID` is asked for: where Mizutech's gateway or server is configured, or the app says so.
+    /// Whether the app wants `X-PIID`: it names Mizutech's gateway or server, or says so.
     pub(crate) fn wants_piid(&self, push: Option<&Push>) -> bool {
         self.0.send_piid().unwrap_or_else(|| {
             let names_mpush = push.is_some_and(Push::names_mpush);
@@ -225,7 +226,7 @@ impl<'a> Trusted<'a> {
         })
     }
 
-    /// Whether the app names Mizutech's own gateway, or a server behind a gateway, which only Mizutech's know.
+    /// Whether the app names Mizutech's own gateway, or a server behind a gateway. Only Mizutech's gateways know that.
     pub(crate) fn names_mizutechs(&self) -> bool {
         self.upper().next().is_some() || self.gateways().any(|host| plain_text(MIZUTECH_GATEWAY) == host)
     }
@@ -246,12 +247,12 @@ impl<'a> Trusted<'a> {
         self.0.sends_push_key() && over.is_secure() && !peer.redirected
     }
 
-    /// Whether what a peer says over this transport may become the realm of `X-PIID`.
+    /// Whether a peer may set the realm of `X-PIID` over this transport.
     pub(crate) fn realm_from(&self, peer: Peer, over: Transport) -> bool {
         !peer.redirected && (over.is_secure() || self.0.allows_cleartext_secrets())
     }
 
-    /// The hosts that the app named, in lower case and without a dot at their end.
+    /// The hosts that the app named, in lower case and without a dot at the end.
     fn hosts(&self) -> Vec<String> {
         let proxy = self.0.route().and_then(SipUri::parse).map(|uri| plain(&uri.host));
         self.registrar().chain(self.gateways()).chain(proxy).chain(self.upper()).collect()
@@ -271,7 +272,7 @@ impl<'a> Trusted<'a> {
         named.map(|text| plain_text(text)).filter(|host| !host.is_empty())
     }
 
-    /// Whether the app reaches a host over TLS alone.
+    /// Whether the app reaches a host only over TLS.
     fn is_secure_only(&self, host: &str) -> bool {
         let secure = SipUri::parse(self.0.registrar()).is_some_and(|registrar| registrar.secure);
         let mut ways = self.0.hops().iter().filter(|hop| plain(&hop.host) == host).peekable();
@@ -284,12 +285,12 @@ fn plain(host: &Host) -> String {
     text.strip_suffix('.').unwrap_or(&text).to_owned()
 }
 
-/// The host of what may be a URI, `host:port` or a host alone.
+/// The host of a URI, of `host:port`, or of a plain host.
 fn plain_text(text: &str) -> String {
     uri_or_host(text).map(|uri| plain(&uri.host)).unwrap_or_default()
 }
 
-/// Whether a host is a name, below which there may be others.
+/// Whether a host is a name. Only below a name may there be other names.
 fn is_name(host: &str) -> bool {
     matches!(Host::parse(host), Some(Host::Name(name)) if !name.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.'))
 }

@@ -1,10 +1,11 @@
-//! Records that could not be read yet. Nothing is stored under their keys before they are: a store that is shut is not empty.
+//! Records that could not be read yet. Until they are read, nothing is stored under their keys: a store that is shut is
+//! not empty.
 
 use std::time::Duration;
 
-use crate::snapshot::{Durability, MAX_ACCOUNTS, StoredRemoval};
+use crate::snapshot::{Durability, MAX_ACCOUNTS, StoredLogout};
 
-/// Each account has a record, and there are those of the log-outs, of past calls and of decisions.
+/// Each account has a record, and there are those of log-outs, past calls and decisions.
 const MAX_UNREAD: usize = MAX_ACCOUNTS + 3;
 const FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(60);
@@ -12,19 +13,19 @@ const LONGEST: Duration = Duration::from_secs(60);
 struct Waiting {
     key: String,
     times: u32,
-    /// When to read it again; `None` while that is under way.
+    /// When to read it again. `None` while a read is under way.
     again: Option<Duration>,
-    /// What was to be stored under it meanwhile.
+    /// Whether something has to be stored under this key meanwhile, and how durably.
     withheld: Option<Durability>,
-    /// How its account's removal was delivered meanwhile.
-    departed: Option<StoredRemoval>,
+    /// The removal of its account, which was delivered meanwhile.
+    departed: Option<StoredLogout>,
 }
 
 #[derive(Default)]
 pub(crate) struct Unread(Vec<Waiting>);
 
 impl Unread {
-    /// A record cannot be read now. Returns whether that is new.
+    /// Notes that a record cannot be read now. Returns whether that is new.
     pub(crate) fn failed(&mut self, key: &str, now: Duration) -> bool {
         if let Some(waiting) = self.get(key) {
             waiting.again = Some(now + FIRST.saturating_mul(1 << waiting.times.min(16)).min(LONGEST));
@@ -43,15 +44,16 @@ impl Unread {
         true
     }
 
-    /// A record was read. Returns what is to be stored under its key, and what was kept; `None` if it was not waited for.
-    pub(crate) fn read(&mut self, key: &str) -> Option<(Option<Durability>, Option<StoredRemoval>)> {
+    /// A record was read. Returns what must be stored under its key, and the kept removal. `None` if nothing waited for
+    /// it.
+    pub(crate) fn read(&mut self, key: &str) -> Option<(Option<Durability>, Option<StoredLogout>)> {
         let index = self.0.iter().position(|waiting| waiting.key == key)?;
         let Waiting { withheld, departed, .. } = self.0.swap_remove(index);
         Some((withheld, departed))
     }
 
     /// Keeps the removal of an account whose log-out was delivered before its record could be read.
-    pub(crate) fn keep(&mut self, key: &str, removal: StoredRemoval) {
+    pub(crate) fn keep(&mut self, key: &str, removal: StoredLogout) {
         if let Some(waiting) = self.get(key) {
             waiting.departed = Some(removal);
         }
@@ -61,7 +63,7 @@ impl Unread {
         self.0.iter().any(|waiting| waiting.key == key)
     }
 
-    /// Notes that something is to be stored. Returns `false` if it may be.
+    /// Notes that something has to be stored later. Returns `false` if it may be stored now.
     pub(crate) fn withhold(&mut self, key: &str, durability: Durability) -> bool {
         let Some(waiting) = self.get(key) else { return false };
         if waiting.withheld != Some(Durability::Wish) {
@@ -70,8 +72,8 @@ impl Unread {
         true
     }
 
-    /// Whether something that the app asked for waits to be stored.
-    pub(crate) fn withholds_a_wish(&self) -> bool {
+    /// Whether a command of the app waits to be stored.
+    pub(crate) fn withholds_a_command(&self) -> bool {
         self.0.iter().any(|waiting| waiting.withheld == Some(Durability::Wish))
     }
 
@@ -80,15 +82,15 @@ impl Unread {
         again.map(|at| (at, "a record to be read again"))
     }
 
-    /// Returns the key of a record that is to be read again.
+    /// Returns the key of a record to read again.
     pub(crate) fn due(&mut self, now: Duration) -> Option<String> {
         let waiting = self.0.iter_mut().find(|waiting| waiting.again.is_some_and(|at| now >= at))?;
         waiting.again = None;
         Some(waiting.key.clone())
     }
 
-    /// The store may be open now: all is read again at once.
-    pub(crate) fn hurry(&mut self, now: Duration) {
+    /// The store may be open now, so all records are read again at once.
+    pub(crate) fn retry_now(&mut self, now: Duration) {
         for waiting in &mut self.0 {
             (waiting.times, waiting.again) = (0, Some(now));
         }

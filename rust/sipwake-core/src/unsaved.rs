@@ -1,15 +1,16 @@
-//! Saves that the driver has not answered, and records that the store refused: these are stored again until it takes them.
+//! Saves whose result is not known, and records that the store refused. Those are stored again until the store accepts
+//! them.
 
 use std::time::Duration;
 
 use crate::snapshot::{Durability, MAX_ACCOUNTS, MAX_REMOVALS, Record, SaveId};
 
-/// Each account has a record, each account that is logged out had one, and there are three for the whole client.
+/// Each account has a record, each logged-out account had one, and there are three for the whole client.
 const MAX_UNSAVED: usize = MAX_ACCOUNTS + MAX_REMOVALS + 3;
 const FIRST: Duration = Duration::from_secs(5);
 const LONGEST: Duration = Duration::from_secs(600);
-/// How long an asynchronous store may take for one record before that counts as a failure: a caller waits for what is
-/// queued behind it.
+/// How long an asynchronous store may take for one record. After that it counts as a failure, because a caller waits
+/// for what is queued behind it.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
@@ -18,12 +19,12 @@ struct Refused {
     id: SaveId,
     durability: Durability,
     times: u32,
-    /// When to store it again; `None` while that is under way.
+    /// When to store it again. `None` while a save is under way.
     again: Option<Duration>,
 }
 
 #[derive(Debug)]
-struct Asked {
+struct PendingSave {
     id: SaveId,
     key: String,
     durability: Durability,
@@ -33,42 +34,42 @@ struct Asked {
 #[derive(Debug, Default)]
 pub(crate) struct Unsaved {
     refused: Vec<Refused>,
-    /// The save that the driver took last and has not answered.
-    asked: Option<Asked>,
-    /// What follows a save waits for its answer.
+    /// The save that the driver took last and has not reported on.
+    asked: Option<PendingSave>,
+    /// What follows a save waits for its result.
     holds: bool,
-    /// Where saves are answered later, and nothing waits for that: those that are not answered yet.
-    later: Option<Vec<Asked>>,
-    /// The latest boot time that was handed in.
+    /// Only if results come later and nothing waits for them: the saves without a result.
+    later: Option<Vec<PendingSave>>,
+    /// The latest boot time of any input.
     now: Duration,
 }
 
 impl Unsaved {
-    /// Sets whether what follows a save waits for its answer.
+    /// Sets whether what follows a save waits for its result.
     pub(crate) fn hold(&mut self, hold: bool) {
         self.holds = hold;
     }
 
-    /// Says that saves are answered later, in any order, and that nothing waits for that but what is durable.
+    /// Says that the results of saves come later, in any order. Only what must be durable waits for them.
     pub(crate) fn answered_later(&mut self) {
         self.later = Some(Vec::new());
     }
 
-    /// Whether the queue stops until a save is answered.
+    /// Whether the queue stops until the result of a save is known.
     pub(crate) fn is_held(&self) -> bool {
         self.holds && self.asked.is_some()
     }
 
-    pub(crate) fn settle(&mut self, now: Duration) {
+    pub(crate) fn retry_due(&mut self, now: Duration) {
         self.now = now;
     }
 
-    /// The driver takes its next output: without an answer, the one before counts as stored.
+    /// The driver takes its next output. Without a result, the previous save counts as stored.
     pub(crate) fn polled(&mut self, record: Option<&Record>) {
         match (self.asked.take(), &mut self.later) {
             (Some(mut asked), Some(later)) => {
                 // The last save of each record counts. It also holds earlier commands.
-                let wished = |known: &Asked| known.key == asked.key && known.durability == Durability::Wish;
+                let wished = |known: &PendingSave| known.key == asked.key && known.durability == Durability::Wish;
                 if later.iter().any(wished) {
                     asked.durability = Durability::Wish;
                 }
@@ -81,7 +82,7 @@ impl Unsaved {
             (Some(asked), None) => self.refused.retain(|refused| refused.key != asked.key),
             (None, _) => {}
         }
-        let asked = |record: &Record| Asked {
+        let asked = |record: &Record| PendingSave {
             id: record.id,
             key: record.key.clone(),
             durability: record.durability,
@@ -90,23 +91,23 @@ impl Unsaved {
         self.asked = record.map(asked);
     }
 
-    /// The store took a record.
+    /// The store has accepted a record.
     pub(crate) fn stored(&mut self, id: SaveId) {
         let key = match self.answered(id) {
             Some(asked) => Some(asked.key),
-            // An answer that came too late, or to what was asked before.
+            // The result came too late, or is for an earlier save.
             None => self.refused.iter().find(|refused| refused.id == id).map(|refused| refused.key.clone()),
         };
         self.refused.retain(|refused| Some(&refused.key) != key.as_ref());
     }
 
-    /// The store refused a record. Returns its key, or `None` if no save of this name waits for an answer.
+    /// The store refused a record. Returns its key, or `None` if no save with this id waits for a result.
     pub(crate) fn failed(&mut self, id: SaveId) -> Option<String> {
-        let Asked { key, durability, .. } = self.answered(id)?;
+        let PendingSave { key, durability, .. } = self.answered(id)?;
         let now = self.now;
         if let Some(refused) = self.refused.iter_mut().find(|refused| refused.key == key) {
             let wait = FIRST.saturating_mul(1 << refused.times.min(16)).min(LONGEST);
-            // What is stored again holds what was wished before, too.
+            // The repeated save also holds what the app wanted earlier.
             let wished = refused.durability == Durability::Wish;
             let durability = if wished { Durability::Wish } else { durability };
             *refused = Refused { id, durability, times: refused.times + 1, again: Some(now + wait), key: key.clone() };
@@ -116,8 +117,8 @@ impl Unsaved {
         Some(key)
     }
 
-    /// The save with this id, which no longer waits for its answer.
-    fn answered(&mut self, id: SaveId) -> Option<Asked> {
+    /// The save with this id, which no longer waits for its result.
+    fn answered(&mut self, id: SaveId) -> Option<PendingSave> {
         if let Some(asked) = self.asked.take_if(|asked| asked.id == id) {
             return Some(asked);
         }
@@ -126,24 +127,24 @@ impl Unsaved {
         Some(later.remove(index))
     }
 
-    /// The save of this key that waits for its answer.
+    /// The save of this key that waits for its result.
     pub(crate) fn asked(&self, key: &str) -> Option<SaveId> {
         self.asked.as_ref().filter(|asked| asked.key == key).map(|asked| asked.id)
     }
 
-    /// Returns the save that was not answered in time.
+    /// Returns the save whose result did not come in time.
     pub(crate) fn overdue(&self) -> Option<SaveId> {
         let asked = self.asked.as_ref().filter(|_| self.holds)?;
         (self.now >= asked.at + PATIENCE).then_some(asked.id)
     }
 
-    /// Whether what the store has under this key is out of date.
+    /// Whether the stored record under this key is out of date.
     pub(crate) fn holds(&self, key: &str) -> bool {
         self.refused.iter().any(|refused| refused.key == key)
     }
 
-    /// Whether something that the app asked for waits to be stored again.
-    pub(crate) fn holds_a_wish(&self) -> bool {
+    /// Whether a command of the app waits to be stored.
+    pub(crate) fn holds_a_command(&self) -> bool {
         let later =
             self.later.iter().flat_map(|later| later.iter()).chain(self.asked.iter().filter(|_| self.later.is_some()));
         self.refused
@@ -160,14 +161,14 @@ impl Unsaved {
         again.into_iter().chain(patience.map(|at| (at, "a store that does not answer"))).min()
     }
 
-    /// The store may take records now: all are stored again at once.
-    pub(crate) fn hurry(&mut self, now: Duration) {
+    /// The store may accept records now, so all are stored again at once.
+    pub(crate) fn retry_now(&mut self, now: Duration) {
         for refused in self.refused.iter_mut().filter(|refused| refused.again.is_some()) {
             refused.again = Some(now);
         }
     }
 
-    /// Returns a record that is to be stored again.
+    /// Returns a record to store again.
     pub(crate) fn due(&mut self, now: Duration) -> Option<(String, Durability)> {
         let refused = self.refused.iter_mut().find(|refused| refused.again.is_some_and(|at| now >= at))?;
         refused.again = None;
@@ -180,14 +181,14 @@ mod tests {
     use super::*;
 
     fn refuse(unsaved: &mut Unsaved, id: u64, key: &str, now: Duration) {
-        unsaved.settle(now);
+        unsaved.retry_due(now);
         let id = SaveId(id);
         unsaved.polled(Some(&Record { id, key: key.to_owned(), bytes: None, durability: Durability::Wish }));
         assert_eq!(unsaved.failed(id).as_deref(), Some(key));
     }
 
     #[test]
-    fn a_store_that_never_takes_anything_is_asked_every_ten_minutes_and_no_more_keys_than_there_can_be_are_kept() {
+    fn a_store_that_always_refuses_is_asked_every_ten_minutes_and_the_number_of_keys_is_bounded() {
         let mut unsaved = Unsaved::default();
         let mut waits = Vec::new();
         let mut now = Duration::ZERO;
@@ -207,27 +208,27 @@ mod tests {
     }
 
     #[test]
-    fn to_poll_on_without_an_answer_says_that_a_record_is_stored_which_was_refused_before() {
+    fn polling_on_confirms_a_record_that_was_refused_before() {
         let mut unsaved = Unsaved::default();
         refuse(&mut unsaved, 1, "removals", Duration::ZERO);
         let record = |id, durability| Record { id: SaveId(id), key: "removals".to_owned(), bytes: None, durability };
         unsaved.polled(Some(&record(2, Durability::Progress)));
         assert_eq!(unsaved.failed(SaveId(2)).as_deref(), Some("removals"));
-        assert!(unsaved.holds_a_wish(), "the wish is in the record that was refused last, too");
+        assert!(unsaved.holds_a_command(), "the record that was refused last has the command, too");
         unsaved.polled(Some(&record(3, Durability::Wish)));
         unsaved.polled(None);
-        assert!(!unsaved.holds("removals") && !unsaved.holds_a_wish() && unsaved.timeout().is_none());
+        assert!(!unsaved.holds("removals") && !unsaved.holds_a_command() && unsaved.timeout().is_none());
     }
 
     #[test]
-    fn a_save_that_is_answered_later_is_not_durable_before_and_stored_again_if_it_failed() {
+    fn a_save_is_not_durable_before_its_answer_and_is_repeated_if_it_failed() {
         let mut unsaved = Unsaved::default();
         unsaved.answered_later();
         let record = |id, durability| Record { id: SaveId(id), key: "removals".to_owned(), bytes: None, durability };
         unsaved.polled(Some(&record(1, Durability::Wish)));
         unsaved.polled(Some(&record(2, Durability::Wish)));
         unsaved.polled(None);
-        assert!(unsaved.holds_a_wish());
+        assert!(unsaved.holds_a_command());
         assert_eq!(unsaved.failed(SaveId(1)), None, "the second one counts");
         assert_eq!(unsaved.failed(SaveId(2)).as_deref(), Some("removals"));
         assert_eq!(unsaved.timeout().map(|(at, _)| at), Some(FIRST));
@@ -235,17 +236,17 @@ mod tests {
         unsaved.polled(Some(&record(3, Durability::Wish)));
         unsaved.polled(None);
         unsaved.stored(SaveId(3));
-        assert!(!unsaved.holds_a_wish() && unsaved.timeout().is_none());
+        assert!(!unsaved.holds_a_command() && unsaved.timeout().is_none());
     }
 
     #[test]
     fn an_answer_to_another_save_changes_nothing() {
         let mut unsaved = Unsaved::default();
         refuse(&mut unsaved, 1, "removals", Duration::ZERO);
-        assert_eq!(unsaved.failed(SaveId(1)), None, "it was answered already");
+        assert_eq!(unsaved.failed(SaveId(1)), None, "it was already answered");
         unsaved.stored(SaveId(7));
         assert!(unsaved.holds("removals"));
         unsaved.stored(SaveId(1));
-        assert!(!unsaved.holds("removals"), "the store took it after all");
+        assert!(!unsaved.holds("removals"), "the store accepted it in the end");
     }
 }

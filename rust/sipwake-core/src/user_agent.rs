@@ -6,7 +6,7 @@
 //! returns `None`, and do what it says *in that order*. Then sleep until [`UserAgent::poll_timeout`] or until something
 //! else happens. An [`Output::Save`] comes before the bytes that depend on it. Store it before you send them, and
 //! report a failure with [`UserAgent::handle_saved`] before you poll again. With an asynchronous store, call
-//! [`UserAgent::hold_until_saved`] first. Then the queue stops at each save until it is answered.
+//! [`UserAgent::hold_until_saved`] first. Then the queue stops at each save until it is confirmed.
 
 mod beside;
 
@@ -22,13 +22,13 @@ use crate::call::{CallPolicy, HangUp};
 #[cfg(feature = "replay")]
 use crate::calls::Judgements;
 use crate::calls::{Calls, Cx};
-use crate::clock::{Now, Soonest};
+use crate::clock::{NextTimeout, Now};
 use crate::error::FieldError;
 use crate::event::{Answer, CallTimes, Discard, Event, FlowError, FlowId, Output, Removed};
 use crate::flows::{Flow, Flows};
 use crate::gateway::Load;
 use crate::judge::{self, Gate, User, name};
-use crate::outbox::{Outbox, Way};
+use crate::outbox::{Destination, Outbox};
 use crate::payload::{ActionKind, Hints, Ignored, Judged, Problem, PushAction};
 use crate::push::{Push, PushToken, Verdict};
 use crate::random::Random;
@@ -39,8 +39,8 @@ use crate::registration::{Registration, list};
 use crate::sealed::PUSHES_OPENED;
 use crate::sip::{Frame, Message};
 use crate::snapshot::{
-    CALLS, Durability, Heeded, MAX_ACCOUNTS, MAX_REMOVALS, Memory, RECORD, REMOVALS, Removal, Removals, SaveId,
-    StoredRemoval, StoredRemovals, binding_key, open,
+    CALLS, Durability, MAX_ACCOUNTS, MAX_REMOVALS, Memory, PendingLogout, PushRule, RECORD, REMOVALS, Removals, SaveId,
+    StoredLogout, StoredRemovals, binding_key, open,
 };
 use crate::unread::Unread;
 use crate::unsaved::Unsaved;
@@ -48,9 +48,9 @@ use crate::unsaved::Unsaved;
 /// Why a record cannot be read now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unreadable {
-    /// That is to be expected for a while: the device was not unlocked yet. The app is told nothing.
+    /// This is normal for a while, because the user has not unlocked the device yet. The app gets no event.
     Shut,
-    /// The store fails, in words for [`Event::StoreFailed`].
+    /// The store fails. [`Event::StoreFailed`] carries this text.
     Failed(String),
 }
 
@@ -67,21 +67,22 @@ pub struct UserAgent {
     calls: Calls,
     unsaved: Unsaved,
     unread: Unread,
-    /// Something that the app asked for was not durable when that was last looked at.
+    /// A command of the app was not durable at the last check.
     owes_durable: bool,
-    /// Received messages become outputs.
+    /// Each received message becomes an output, too.
     traces: bool,
-    /// Which sealed pushes were opened, as it is stored.
+    /// The sealed pushes that were opened, in the form that is stored.
     #[cfg(feature = "sealed")]
     opened: Option<Vec<u8>>,
-    /// The key for sealed pushes, as a REGISTER carries it.
+    /// The key for sealed pushes, in the form that a REGISTER carries.
     push_key: Option<Secret>,
 }
 
 impl UserAgent {
     /// Returns a client without accounts, which takes over the log-outs that an earlier process could not deliver.
     ///
-    /// `seed` must be unguessable and new for each process; `removals` is the stored record [`REMOVALS`], if there is one.
+    /// `seed` must be unguessable and new for each process. `removals` is the stored record [`REMOVALS`], if there is
+    /// one.
     pub fn new(seed: [u8; 32], removals: Option<&[u8]>, now: Now) -> Self {
         Self::with(Random::new(seed), removals, now)
     }
@@ -102,19 +103,19 @@ impl UserAgent {
         };
         agent.outbox.at(now);
         agent.take_removals(removals, now);
-        agent.settle(now);
+        agent.run_due(now);
         agent
     }
 
-    /// Takes over the log-outs of earlier processes, and who is gone.
+    /// Takes over the log-outs of earlier processes, and the users who logged out.
     fn take_removals(&mut self, record: Option<&[u8]>, now: Now) {
-        let StoredRemovals { pending, departed, heeded } = match record.map(Removals::open) {
+        let StoredRemovals { pending, departed, push_rules } = match record.map(Removals::open) {
             Some(Ok(read)) => read,
             Some(Err(damage)) => return self.store_failed(REMOVALS, damage.to_string()),
             None => return,
         };
         self.outbox.removals_mut().departed.extend(departed);
-        self.outbox.removals_mut().recall_heeded(heeded);
+        self.outbox.removals_mut().recall_push_rules(push_rules);
         for present in self.registrations.iter().filter(|registration| !registration.is_leaving()) {
             self.outbox.removals_mut().return_of(&name(present.account()));
         }
@@ -124,10 +125,10 @@ impl UserAgent {
                 self.store_failed(REMOVALS, "a log-out in it cannot be read".to_owned());
                 continue;
             };
-            // The user came back before it could be read, or logged out again.
+            // Before the record could be read, the user came back or logged out again.
             if let Some(known) = self.registrations.iter_mut().find(|registration| *registration.key() == key) {
                 known.recall(removal.memory, &mut self.flows, &mut self.outbox, now);
-                // Otherwise a later process would continue what was taken back.
+                // Otherwise a later process would continue the log-out that was taken back.
                 known.save(&mut self.outbox, Durability::Wish);
                 self.outbox.save_removals(Durability::Wish);
                 continue;
@@ -136,7 +137,7 @@ impl UserAgent {
                 Some(registration) => {
                     self.outbox.note(&key, Decision::LogOutResumed {});
                     self.outbox.removals_mut().insert(key, registration.removal());
-                    self.enrol(registration);
+                    self.insert_registration(registration);
                 }
                 None => self.store_failed(REMOVALS, "a log-out in it cannot be read".to_owned()),
             }
@@ -145,12 +146,12 @@ impl UserAgent {
 
     // Commands of the app.
 
-    /// Adds an account, or changes the settings of the one with the same AOR and registrar. Nothing is sent before
-    /// [`register`](Self::register), except that a registered account follows at once to other gateways.
+    /// Adds an account, or changes the settings of the one with the same AOR and registrar. It sends nothing before
+    /// [`register`](Self::register). One exception: an account that is registered moves to other gateways at once.
     ///
-    /// `stored` is the account's own record (see [`binding_key`]), if there is one: with it the Call-ID, the CSeq, the
-    /// nonces and the Contacts to be cleaned up live on. A log-out of the same account that is still pending is
-    /// taken back.
+    /// `stored` is the account's own record (see [`binding_key`]), if there is one. With it, the account keeps its
+    /// Call-ID, its CSeq, its nonces and the Contacts that must still be removed. If a log-out of the same account is
+    /// pending, this takes it back.
     ///
     /// # Errors
     /// A [`FieldError`] for the field `accounts` when there are [`MAX_ACCOUNTS`] already.
@@ -165,13 +166,14 @@ impl UserAgent {
         let key = account.key();
         let known = self.registrations.iter().position(|registration| *registration.key() == key);
         let present = self.registrations.iter().filter(|registration| !registration.is_leaving()).count();
+        let mut earlier = None;
         let memory = match known {
             Some(index) if !self.registrations[index].is_leaving() => {
                 self.registrations[index].replace_account(account, push, &mut self.flows, &mut self.outbox);
                 if let Some(key) = &self.push_key {
                     self.registrations[index].set_push_key(key);
                 }
-                self.settle(now);
+                self.run_due(now);
                 return Ok(key);
             }
             _ if present >= MAX_ACCOUNTS => {
@@ -180,9 +182,17 @@ impl UserAgent {
             Some(index) => {
                 let mut departing = self.registrations.remove(index);
                 departing.close(&mut self.flows, &mut self.outbox);
-                Some(departing.into_memory())
+                let memory = departing.into_memory();
+                match stored.map(open::<Memory>) {
+                    // While the log-out's record could not be read, the account went on with its own.
+                    Some(Ok(own)) if own.call_id == memory.call_id && own.cseq_reserved > memory.cseq_reserved => {
+                        earlier = Some(memory);
+                        Some(own)
+                    }
+                    _ => Some(memory),
+                }
             }
-            // The store kept an older record than the one that it was asked to keep.
+            // The store refused the newest record, so `stored` may be an older one. Or the record cannot be read yet.
             None if self.unsaved.holds(&binding_key(&key)) || self.unread.holds(&binding_key(&key)) => {
                 Some(Memory::lost(self.outbox.random()))
             }
@@ -195,7 +205,10 @@ impl UserAgent {
                 None => None,
             },
         };
-        let registration = Registration::new(account, push, memory, self.outbox.random());
+        let mut registration = Registration::new(account, push, memory, self.outbox.random());
+        if let Some(earlier) = earlier {
+            registration.recall(earlier, &mut self.flows, &mut self.outbox, now);
+        }
         let returns = self.outbox.removals_mut().return_of(&name(registration.account()));
         if self.outbox.removals().holds(&key) {
             registration.save(&mut self.outbox, Durability::Wish);
@@ -203,13 +216,13 @@ impl UserAgent {
         } else if returns {
             self.outbox.save_removals(Durability::Progress);
         }
-        self.enrol(registration);
-        self.settle(now);
+        self.insert_registration(registration);
+        self.run_due(now);
         Ok(key)
     }
 
-    /// Registers now, also after a refusal: the app started, or the user asked for it. Call it at every start: servers
-    /// drop push bindings for many reasons and make them again at the next REGISTER.
+    /// Registers now, even after a refusal, because the app started or the user asked for it. Call it at every start.
+    /// Servers drop push bindings for many reasons, and the next REGISTER restores them.
     ///
     /// # Errors
     /// [`NoSuchAccount`].
@@ -217,13 +230,13 @@ impl UserAgent {
         self.outbox.at(now);
         self.find(key)?.register();
         self.outbox.note(key, Decision::RegisterAsked {});
-        self.settle(now);
+        self.run_due(now);
         Ok(())
     }
 
-    /// Takes the push token that the provider gave. The same token again costs nothing. If the account is registered
-    /// (by this process or an earlier one), a new token is sent at once, and its binding replaces the old one.
-    /// Otherwise it waits for [`register`](Self::register).
+    /// Takes the push token that the provider gave. The same token again costs nothing. If this process or an earlier
+    /// one registered the account, a new token is sent at once, and its binding replaces the old one. Otherwise it
+    /// waits for [`register`](Self::register).
     ///
     /// # Errors
     /// [`NoSuchAccount`].
@@ -234,11 +247,11 @@ impl UserAgent {
             self.outbox.note(key, Decision::TokenChanged {});
             self.registrations[index].save(&mut self.outbox, Durability::Wish);
         }
-        self.settle(now);
+        self.run_due(now);
         Ok(())
     }
 
-    /// Removes the push binding and stays registered. From here on no push for this account makes a sound.
+    /// Removes the push binding and keeps the account registered. From here on no push for this account makes a sound.
     ///
     /// # Errors
     /// [`NoSuchAccount`].
@@ -249,18 +262,18 @@ impl UserAgent {
             self.outbox.note(key, Decision::UnbindAsked {});
             self.registrations[index].save(&mut self.outbox, Durability::Wish);
         }
-        self.settle(now);
+        self.run_due(now);
         Ok(())
     }
 
-    /// Has an account's user not disturbed until then, as time since 1970 ([`Duration::MAX`]: until further notice), or with `None`, or a
-    /// time that has passed, disturbed again.
+    /// Keeps pushes from disturbing the account's user until `until`, a time since 1970. [`Duration::MAX`] means until
+    /// further notice. `None`, or a time that has passed, ends this.
     ///
     /// Meanwhile the account stays registered without a push binding, as after [`unbind_push`](Self::unbind_push), and
-    /// no push makes a sound. When the time is over, it comes back with the newest token, and
-    /// [`Event::DoNotDisturbOver`] says so. A process that is not running then does this when the account is added. A
-    /// running client still reports a call whose INVITE arrives. If somebody sets the clock back to before this call,
-    /// the length that was asked for counts.
+    /// no push makes a sound. When the time is over, the binding comes back with the newest token, and
+    /// [`Event::DoNotDisturbOver`] says so. If no process runs at that moment, this happens when the account is added.
+    /// A running client still reports a call whose INVITE arrives. If somebody sets the clock back to before this call,
+    /// the client counts the length that the app asked for.
     ///
     /// # Errors
     /// [`NoSuchAccount`].
@@ -277,17 +290,17 @@ impl UserAgent {
             self.outbox.note(key, Decision::DoNotDisturb { on });
             self.registrations[index].save(&mut self.outbox, Durability::Wish);
         }
-        self.settle(now);
+        self.run_due(now);
         Ok(())
     }
 
-    /// Removes the binding and the account. The log-out is stored first. It is repeated with back-off until the server
-    /// confirms it, by later processes too; only HA1 is kept of the credentials.
+    /// Removes the binding and the account. The client stores the log-out first. It repeats the log-out with back-off
+    /// until the server confirms it, and later processes continue. Of the credentials it keeps only HA1.
     ///
-    /// Where no server has asked for credentials before, that is HA1 for the configured realm or the AOR's domain. A
-    /// later process that is asked for another realm fails with
-    /// [`Failure::Unanswerable`](crate::event::Failure::Unanswerable) and waits: [`add_account`](Self::add_account)
-    /// with the password and a second `log_out` deliver it.
+    /// If no server has asked for credentials before, that is HA1 for the configured realm or the AOR's domain. If a
+    /// server asks a later process for another realm, the log-out fails with
+    /// [`Failure::Unanswerable`](crate::event::Failure::Unanswerable) and waits. [`add_account`](Self::add_account)
+    /// with the password and a second `log_out` then deliver it.
     ///
     /// # Errors
     /// [`NoSuchAccount`].
@@ -309,13 +322,13 @@ impl UserAgent {
             registration.finish(Removed::NeverBound);
         }
         self.forget_record(key);
-        self.settle(now);
+        self.run_due(now);
         Ok(())
     }
 
-    /// Accepts another realm for `X-PIID` than the pinned one, after
-    /// [`Warning::PinnedRealmChanged`](crate::trust::Warning::PinnedRealmChanged) and somebody's confirmation. Sent at
-    /// once. A realm that the account's configuration names stays above it.
+    /// Accepts another realm for `X-PIID` than the pinned one. Call it after
+    /// [`Warning::PinnedRealmChanged`](crate::trust::Warning::PinnedRealmChanged), when somebody has confirmed the
+    /// realm. `X-PIID` is sent at once. A realm in the account's configuration still takes precedence.
     ///
     /// # Errors
     /// A [`FieldError`] for the field `realm`, or for `account` when there is no such account.
@@ -325,13 +338,13 @@ impl UserAgent {
         let index = self.position(key).map_err(unknown)?;
         self.registrations[index].accept_realm(realm);
         self.registrations[index].save(&mut self.outbox, Durability::Wish);
-        self.settle(now);
+        self.run_due(now);
         Ok(())
     }
 
-    /// Says that a server may hold a binding that no record knows: from an earlier installation or another program. A
-    /// [`log_out`](Self::log_out) then asks the server to remove what the account's token and settings would have
-    /// bound, and whatever of ours it lists in its answer.
+    /// Says that a server may hold a binding that no record knows, from an earlier installation or another program. A
+    /// [`log_out`](Self::log_out) then asks the server to remove the binding that the account's token and settings
+    /// would have made, and every binding of ours that the server lists in its response.
     ///
     /// # Errors
     /// [`NoSuchAccount`].
@@ -340,31 +353,31 @@ impl UserAgent {
         Ok(())
     }
 
-    /// Asks the server whether it supports a push provider or, with `None`, which ones (RFC 8599 section 4.1.5). The
-    /// answer is an [`Event::Capabilities`]; a REGISTER follows, which removes the binding that the query left behind.
-    /// If the account is not registered, it makes no other binding: a query is not a registration.
+    /// Asks the server whether it supports a push provider or, with `None`, which ones it supports (RFC 8599 section
+    /// 4.1.5). The outcome is an [`Event::Capabilities`]. A REGISTER follows and removes the binding that the query
+    /// left behind. If the account is not registered, the query does not register it.
     ///
     /// # Errors
     /// [`NoSuchAccount`].
     pub fn query_push(&mut self, key: &AccountKey, provider: Option<String>, now: Now) -> Result<(), NoSuchAccount> {
         self.outbox.at(now);
         self.find(key)?.query(provider);
-        self.settle(now);
+        self.run_due(now);
         Ok(())
     }
 
-    /// Has the record [`PUSHES_OPENED`] stored. Nothing waits for it. If the store refuses it, [`Event::StoreFailed`]
-    /// says so, and it is stored again with back-off.
+    /// Asks for the record [`PUSHES_OPENED`] to be stored. Nothing waits for it. If the store refuses it,
+    /// [`Event::StoreFailed`] says so, and the client tries again with back-off.
     #[cfg(feature = "sealed")]
     pub fn save_opened(&mut self, record: Vec<u8>, now: Now) {
         self.outbox.at(now);
         self.opened = Some(record);
         self.store_anew(PUSHES_OPENED.to_owned(), Durability::Progress);
-        self.settle(now);
+        self.run_due(now);
     }
 
     /// Takes this phone's key for sealed pushes, for the accounts that send it
-    /// ([`send_push_key`](crate::account::AccountConfig::send_push_key)); a new one is sent at once.
+    /// ([`send_push_key`](crate::account::AccountConfig::send_push_key)). A new key is sent at once.
     #[cfg(feature = "sealed")]
     pub fn set_push_key(&mut self, key: &crate::sealed::PushKey, now: Now) {
         self.outbox.at(now);
@@ -373,10 +386,10 @@ impl UserAgent {
             registration.set_push_key(&header);
         }
         self.push_key = Some(header);
-        self.settle(now);
+        self.run_due(now);
     }
 
-    /// Whether an account sends the key for sealed pushes, which is not here yet.
+    /// Returns `true` if an account sends the key for sealed pushes and the key is not here yet.
     #[cfg(feature = "sealed")]
     pub fn wants_push_key(&self) -> bool {
         self.push_key.is_none() && self.accounts().any(Account::sends_push_key)
@@ -389,85 +402,87 @@ impl UserAgent {
         self.calls.set_policy(policy);
     }
 
-    /// Says that the phone rings. With [`Progress::Session`](crate::call::Progress::Session) the caller now gets 180;
-    /// if they required reliable responses, after their PRACK of the 183 (RFC 3262 section 3).
+    /// Says that the phone rings. With [`Progress::Session`](crate::call::Progress::Session) the caller now gets 180.
+    /// If the caller required reliable responses, the 180 waits for their PRACK of the 183 (RFC 3262 section 3).
     ///
     /// Returns `false` for a call that is not ringing, or whose caller already knows it.
     pub fn ringing(&mut self, call: Uuid, now: Now) -> bool {
         self.outbox.at(now);
-        self.wish(now, |calls, cx| calls.ringing(call, cx))
+        self.command(now, |calls, cx| calls.ringing(call, cx))
     }
 
-    /// Answers for the user, at any time after the push.
+    /// Answers for the user. This works at any time after the push.
     ///
     /// When the INVITE is here, now or later, [`AnswerWanted`](crate::event::CallChange::AnswerWanted) brings its
     /// offer. Then the app calls [`accept`](Self::accept) with its session description. Returns `false` for a call that
-    /// is not known, over, or accepted already.
+    /// is unknown, over or accepted already.
     pub fn answer(&mut self, call: Uuid, now: Now) -> bool {
         self.outbox.at(now);
-        self.wish(now, |calls, cx| calls.answer(call, cx))
+        self.command(now, |calls, cx| calls.answer(call, cx))
     }
 
-    /// Accepts a call whose INVITE is here, with the answer to its offer or, if it had none, with our offer. The 200 goes
-    /// out at once, or as soon as there is a flow; [`Connected`](crate::event::CallChange::Connected) follows with the ACK.
+    /// Accepts a call whose INVITE is here, with the answer to its offer or, if it had none, with our offer. The 200
+    /// goes out at once, or as soon as there is a flow. [`Connected`](crate::event::CallChange::Connected) follows with
+    /// the ACK.
     ///
     /// Returns `false` for a call that is not ringing: not known, not here yet, accepted already, or over.
     pub fn accept(&mut self, call: Uuid, answer: Answer, now: Now) -> bool {
         self.outbox.at(now);
-        self.wish(now, |calls, cx| calls.accept(call, answer, cx))
+        self.command(now, |calls, cx| calls.accept(call, answer, cx))
     }
 
-    /// Declines a call that rings or was announced; the refusal of an announced one is sent when its INVITE comes.
-    /// Returns `false` for a call that is not known, answered or over.
+    /// Declines a call that rings or was announced. If the call was announced, the refusal goes out when its INVITE
+    /// comes. Returns `false` for a call that is unknown, answered or over.
     pub fn decline(&mut self, call: Uuid, how: Decline, now: Now) -> bool {
         self.outbox.at(now);
         self.outbox.note_call(None, call, Decision::Declined { how: how.into() });
-        self.wish(now, |calls, cx| calls.decline(call, how, cx))
+        self.command(now, |calls, cx| calls.decline(call, how, cx))
     }
 
-    /// Ends a call, whatever its state. Returns `false` for a call that is not known or over.
+    /// Ends a call in any state. Returns `false` for a call that is unknown or over.
     pub fn hang_up(&mut self, call: Uuid, why: HangUp, now: Now) -> bool {
         self.outbox.at(now);
-        self.wish(now, |calls, cx| calls.hang_up(call, why, cx))
+        self.command(now, |calls, cx| calls.hang_up(call, why, cx))
     }
 
-    /// Responds to an [`Offered`](crate::event::CallChange::Offered): with the app's answer (or, if it had no offer,
-    /// its own), or with `None` to refuse (488); the call continues as it was. Returns `false` if no offer waits for a
-    /// response.
+    /// Responds to an [`Offered`](crate::event::CallChange::Offered) with the app's answer or, if it had no offer, with
+    /// the app's own offer. `None` refuses it with 488, and the call continues as it was. Returns `false` if no offer
+    /// waits for a response.
     pub fn respond_offer(&mut self, call: Uuid, answer: Option<Answer>, now: Now) -> bool {
         self.outbox.at(now);
-        self.wish(now, |calls, cx| calls.respond_offer(call, answer, cx))
+        self.command(now, |calls, cx| calls.respond_offer(call, answer, cx))
     }
 
-    /// Says whether the app answers what a caller asks inside a call and only an app can do: INFO (digits, for example)
-    /// and REFER (a transfer), with [`respond_request`](Self::respond_request). Off by default: then the app is told
-    /// about them, while an INFO with a body gets 415 and a REFER 405.
+    /// Says whether the app responds to requests inside a call that only an app can serve, with
+    /// [`respond_request`](Self::respond_request): INFO (digits, for example) and REFER (a transfer). This is off by
+    /// default. Then the app still gets an event for each of them, an INFO with a body gets 415, and a REFER gets 405.
     pub fn take_call_requests(&mut self, take: bool) {
         self.calls.take_requests(take);
     }
 
-    /// Responds to an [`Asked`](crate::event::CallChange::Asked) that awaits it, with a status from 200 to 699; another becomes
-    /// 500. A REFER that is accepted gets 202 and one NOTIFY, which says that the app tries. The app hangs up when it
-    ///      is done.
+    /// Responds to an [`Asked`](crate::event::CallChange::Asked) that waits for it, with a status from 200 to 699. Any
+    /// other status becomes 500. A REFER that the app accepts gets 202 and one NOTIFY, which says that the app tries.
+    /// The app hangs up when the transfer is done.
     ///
-    /// Returns `false` if nothing of that name awaits a response.
+    /// Returns `false` if no request with this id waits for a response.
     pub fn respond_request(&mut self, call: Uuid, request: u64, status: u16, now: Now) -> bool {
-        self.wish(now, |calls, cx| calls.respond_request(call, request, status, cx))
+        self.command(now, |calls, cx| calls.respond_request(call, request, status, cx))
     }
 
-    /// Returns the times of a call, also of one that ended within the last hour.
+    /// Returns the times of a call. A call that ended within the last hour is included.
     pub fn call_times(&self, call: Uuid) -> Option<CallTimes> {
         self.calls.call_times(call)
     }
 
-    /// Allows calls from addresses that are not the registrar's, or refuses them (the default).
+    /// Allows or refuses calls from addresses that are not the registrar's. By default they are refused.
     pub fn allow_unsolicited_calls(&mut self, allow: bool) {
         self.calls.allow_unsolicited(allow);
     }
 
-    // Occasions.
+    // What happens outside.
 
-    /// Takes a push that [`parse_push`](crate::payload::parse_push) read: registers, and expects the call it announces.
+    /// Takes a push that [`parse_push`](crate::payload::parse_push) read. The client registers and expects the
+    /// announced call.
     pub fn handle_push(&mut self, action: &PushAction, now: Now) {
         self.outbox.at(now);
         self.end_quiet_in_time(now);
@@ -483,7 +498,7 @@ impl UserAgent {
             self.outbox.tell(Event::PushUnopened { why });
         }
         if matches!(action.kind, ActionKind::Ignore { reason: Ignored::LoggedOut | Ignored::DoNotDisturb }) {
-            return self.settle(now);
+            return self.run_due(now);
         }
         let repeated = self.with_calls(now, |calls, cx| calls.handle_push(action, account, cx));
         for user in meant {
@@ -497,7 +512,7 @@ impl UserAgent {
                 registration.wake(!repeated, &self.flows, &mut self.outbox, now);
             }
         }
-        self.settle(now);
+        self.run_due(now);
     }
 
     /// Says that the device's network changed. All flows are opened again, and the bindings follow.
@@ -507,11 +522,11 @@ impl UserAgent {
             self.outbox.note(registration.key(), Decision::NetworkChanged {});
             registration.network_changed(&mut self.flows, &mut self.outbox, now);
         }
-        self.settle(now);
+        self.run_due(now);
     }
 
-    /// A gateway was probed: `answer` is the load that it reported, or `None` without a usable response. It counts from
-    /// the next refresh on. Gateways are named by their place in the account's list.
+    /// Takes the result of a probe of a gateway. `answer` is the load that the gateway reported, or `None` if it gave
+    /// no usable response. It counts from the next refresh on. A gateway is named by its place in the account's list.
     ///
     /// # Errors
     /// [`NoSuchAccount`].
@@ -526,31 +541,33 @@ impl UserAgent {
         Ok(())
     }
 
-    /// The flow that is being opened leads over another transport than its hop names, because the DNS says so (RFC 3263
-    /// section 4.1). Ignored for a hop with a given transport, and if it would lead from a secure transport to a clear
-    /// one.
+    /// Says that the flow that is being opened uses another transport than its hop names, because the DNS says so (RFC
+    /// 3263 section 4.1). This is ignored if the hop's transport is fixed, or if it would lead from a secure transport
+    /// to a clear one.
     pub fn handle_flow_transport(&mut self, flow: FlowId, transport: Transport) {
         self.flows.choose_transport(flow, transport);
     }
 
-    /// Says, before the flow is reported up, whether the server has addresses that were not tried: the flow can be asked to
-    /// move to one of them by [`Output::NextAddress`].
+    /// Says, before the flow is reported up, whether the server has more addresses to try. [`Output::NextAddress`] can
+    /// then ask the flow to move to one of them.
     pub fn handle_flow_leads_on(&mut self, flow: FlowId, leads_on: bool) {
         self.flows.leads_on(flow, leads_on);
     }
 
-    /// Says, before a flow is reported up again, what it was until now. Under this name, from [`FlowId::FIRST_LEFT`] on, a late
-    /// answer may come in. It ends by [`Output::Close`], or is reported down.
+    /// Says, before a flow is reported up again, that its old connection now has the name `left`, from
+    /// [`FlowId::FIRST_LEFT`] on. A late response may come in under this name. The old connection ends by
+    /// [`Output::Close`], or is reported down.
     pub fn handle_flow_left(&mut self, flow: FlowId, left: FlowId, now: Now) {
         self.outbox.at(now);
         if let Some(registration) = list::owner(&self.flows, &mut self.registrations, flow) {
             registration.flow_left(flow, left, &mut self.flows, &mut self.outbox);
         }
-        self.settle(now);
+        self.run_due(now);
     }
 
-    /// The flow is open: `local` is our address on it. Again for an open flow: it has moved to another address of the
-    /// server because the first one did not answer, so what is in flight is sent again (RFC 3263 section 4.3).
+    /// Says that the flow is open. `local` is our address on it. If the flow was open before, it has moved to another
+    /// address of the server because the first one did not respond. Then what is in flight is sent again (RFC 3263
+    /// section 4.3).
     pub fn handle_flow_up(&mut self, flow: FlowId, local: SocketAddr, now: Now) {
         self.outbox.at(now);
         if let Some(registration) = list::owner(&self.flows, &mut self.registrations, flow) {
@@ -559,10 +576,10 @@ impl UserAgent {
             self.outbox.note(registration.key(), decision);
             registration.flow_came_up(flow, local, &mut self.flows);
         }
-        self.settle(now);
+        self.run_due(now);
     }
 
-    /// The flow could not be opened, or broke.
+    /// Says that the flow could not be opened, or broke.
     pub fn handle_flow_down(&mut self, flow: FlowId, error: FlowError, now: Now) {
         self.outbox.at(now);
         if let Some(registration) = list::owner(&self.flows, &mut self.registrations, flow) {
@@ -570,10 +587,10 @@ impl UserAgent {
             self.outbox.note(registration.key(), Decision::FlowDown { why: (&error).into(), was_up: was_up.into() });
             registration.flow_went_down(flow, error, &mut self.flows, &mut self.outbox, now);
         }
-        self.settle(now);
+        self.run_due(now);
     }
 
-    /// Takes the bytes that came in on a flow: one datagram, or any piece of a stream.
+    /// Takes bytes that came in on a flow: one datagram, or any piece of a stream.
     pub fn handle_input(&mut self, flow: FlowId, bytes: &[u8], now: Now) {
         self.outbox.at(now);
         let Some(up) = self.flows.up(flow) else { return self.outbox.discard(Discard::DeadFlow) };
@@ -584,10 +601,10 @@ impl UserAgent {
         });
         if !self.flows.get(flow).is_some_and(Flow::is_stream) {
             let empty = bytes.iter().all(|byte| byte.is_ascii_whitespace() || *byte == 0);
-            if !empty && !self.handle_message(up.way(), bytes, now) && up.transport != Transport::Udp {
+            if !empty && !self.handle_message(up.destination(), bytes, now) && up.transport != Transport::Udp {
                 return self.close_garbled(flow, now);
             }
-            return self.settle(now);
+            return self.run_due(now);
         }
         let mut framer = self.flows.take_framer(flow);
         framer.set_pong_due(pong_due);
@@ -595,11 +612,11 @@ impl UserAgent {
         loop {
             match pushed.and_then(|()| framer.next()) {
                 Ok(Some(Frame::Message(message))) => {
-                    if !self.handle_message(up.way(), &message, now) {
+                    if !self.handle_message(up.destination(), &message, now) {
                         return self.close_garbled(flow, now);
                     }
                 }
-                Ok(Some(Frame::Ping)) => self.outbox.transmit(up.way(), b"\r\n".to_vec()),
+                Ok(Some(Frame::Ping)) => self.outbox.transmit(up.destination(), b"\r\n".to_vec()),
                 Ok(Some(Frame::Pong)) => {
                     if let Some(registration) = list::owner(&self.flows, &mut self.registrations, flow) {
                         registration.ponged(flow);
@@ -617,21 +634,21 @@ impl UserAgent {
             }
             pushed = Ok(());
         }
-        self.settle(now);
+        self.run_due(now);
     }
 
-    /// Takes a datagram that came in on a flow's socket from another address than the flow's peer. It is dropped and
-    /// counted, unless it belongs to a call of ours or unsolicited calls are allowed and it is one.
+    /// Takes a datagram that came in on a flow's socket, from another address than the flow's peer. The client drops
+    /// and counts it, unless it belongs to one of our calls, or it is a call and unsolicited calls are allowed.
     pub fn handle_stranger(&mut self, flow: FlowId, source: SocketAddr, bytes: &[u8], now: Now) {
         self.outbox.at(now);
         self.trace(flow, Some(source), bytes);
-        self.wish(now, |calls, cx| calls.handle_stranger(flow, source, bytes, cx));
+        self.command(now, |calls, cx| calls.handle_stranger(flow, source, bytes, cx));
     }
 
-    /// Does what time asks for. Calling it too early or too late harms nothing.
+    /// Does everything that is due at `now`. Calling it too early or too late does no harm.
     pub fn handle_timeout(&mut self, now: Now) {
         self.outbox.at(now);
-        self.unsaved.settle(now.boot);
+        self.unsaved.retry_due(now.boot);
         for registration in &mut self.registrations {
             registration.handle_timeout(&mut self.flows, &mut self.outbox, now);
         }
@@ -641,50 +658,50 @@ impl UserAgent {
         }
         self.store_again(now);
         self.read_again(now);
-        self.settle(now);
+        self.run_due(now);
     }
 
-    /// Takes what became of an [`Output::Save`]. A record that the store refused is stored again after 5 seconds, then after
-    /// twice as long each time, at most ten minutes, until the store takes it.
+    /// Takes the result of an [`Output::Save`]. If the store refused the record, the client tries again after 5
+    /// seconds, then after twice as long each time, at most ten minutes, until the store takes it.
     ///
     /// Without [`hold_until_saved`](Self::hold_until_saved), report a failure before the next
-    /// [`poll_output`](Self::poll_output). Polling without an answer means that the record is stored.
+    /// [`poll_output`](Self::poll_output). A poll without a report means that the record is stored.
     pub fn handle_saved(&mut self, id: SaveId, result: Result<(), String>, now: Now) {
         self.outbox.at(now);
-        self.unsaved.settle(now.boot);
+        self.unsaved.retry_due(now.boot);
         match result {
             Ok(()) => self.unsaved.stored(id),
             Err(reason) => self.save_failed(id, reason),
         }
-        self.settle(now);
+        self.run_due(now);
     }
 
-    /// Says that the store is asynchronous: from here on [`poll_output`](Self::poll_output) returns nothing after an
-    /// [`Output::Save`] until [`handle_saved`](Self::handle_saved) has answered it, so that nothing is sent before what it
-    /// depends on is stored. A save that is not answered within ten seconds counts as refused.
+    /// Says that the store is asynchronous. From here on [`poll_output`](Self::poll_output) returns nothing after an
+    /// [`Output::Save`] until [`handle_saved`](Self::handle_saved) reports its result. So nothing is sent before the
+    /// record that it depends on is stored. A save without a result after ten seconds counts as refused.
     pub fn hold_until_saved(&mut self, hold: bool) {
         self.unsaved.hold(hold);
     }
 
-    /// A record could not be read, or the one of the last [`Output::Save`] could not be stored.
+    /// Says that a record could not be read, or that the one of the last [`Output::Save`] could not be stored.
     pub fn handle_store_failure(&mut self, key: &str, reason: String, now: Now) {
         self.outbox.at(now);
-        self.unsaved.settle(now.boot);
+        self.unsaved.retry_due(now.boot);
         match self.unsaved.asked(key) {
             Some(id) => self.save_failed(id, reason),
             None => return self.handle_loaded(key, Err(Unreadable::Failed(reason)), now),
         }
-        self.settle(now);
+        self.run_due(now);
     }
 
-    /// Takes a record that could not be read at first, or why it still cannot be. Until it is read nothing is stored
-    /// under its key: a store that cannot be read now is not an empty one. [`Output::Load`] asks for it again after a
-    /// second, then after twice as long each time, at most a minute, or after
+    /// Takes a record that could not be read at first, or the reason why it still cannot be read. Until then the client
+    /// stores nothing under its key, because a store that cannot be read now is not an empty one. [`Output::Load`] asks
+    /// for the record again after a second, then after twice as long each time, at most a minute, or after
     /// [`store_available`](Self::store_available).
     ///
-    /// Hand in [`CALLS`] after [`new`](Self::new), so that a late push for a call of an earlier process makes no sound. Say what
-    /// cannot be read of [`REMOVALS`] then, too, and of an account's own record before
-    /// [`add_account`](Self::add_account), each without the record.
+    /// Hand in [`CALLS`] after [`new`](Self::new), so that a late push for a call of an earlier process makes no sound.
+    /// If [`REMOVALS`] cannot be read, create the client without it and then say so here. Do the same for an account's
+    /// own record before [`add_account`](Self::add_account).
     pub fn handle_loaded(&mut self, key: &str, loaded: Result<Option<&[u8]>, Unreadable>, now: Now) {
         self.outbox.at(now);
         match loaded {
@@ -702,21 +719,21 @@ impl UserAgent {
                 }
             }
         }
-        self.settle(now);
+        self.run_due(now);
     }
 
     /// The store can be read, or written to, again: the device was unlocked.
     pub fn store_available(&mut self, now: Now) {
         self.outbox.at(now);
-        self.unread.hurry(now.boot);
+        self.unread.retry_now(now.boot);
         self.read_again(now);
-        self.unsaved.hurry(now.boot);
+        self.unsaved.retry_now(now.boot);
         self.store_again(now);
     }
 
     /// Whether everything that the app asked for is stored. If it is not, [`Event::Durable`] says when it is.
     pub fn is_durable(&self) -> bool {
-        !self.unread.withholds_a_wish() && !self.unsaved.holds_a_wish()
+        !self.unread.withholds_a_command() && !self.unsaved.holds_a_command()
     }
 
     // Outputs.
@@ -754,7 +771,7 @@ impl UserAgent {
         if self.unread.holds(RECORD) { None } else { self.outbox.recorder().take_unsaved() }
     }
 
-    /// Returns the decisions and the current state, without names, numbers, tokens or addresses, so users can send it
+    /// Returns the decisions and the current state. It has no names, numbers, tokens or addresses, so users can send it
     /// without reading it. `platform` is what the app's platform layer knows.
     pub fn report(&self, platform: Option<Platform>, now: Now) -> Report {
         let present = self.registrations.iter().filter(|registration| !registration.is_leaving());
@@ -769,7 +786,7 @@ impl UserAgent {
 
     /// Returns the boot time at which [`handle_timeout`](Self::handle_timeout) wants to be called next, and why.
     pub fn poll_timeout(&self) -> Option<(Duration, &'static str)> {
-        let mut soonest = Soonest::default();
+        let mut soonest = NextTimeout::default();
         for registration in &self.registrations {
             registration.timeouts(&mut soonest);
         }
@@ -779,7 +796,7 @@ impl UserAgent {
         soonest.0
     }
 
-    /// Returns what judges pushes from outside: who is logged in, and which calls are known.
+    /// Returns the gate, which judges pushes from outside. It knows who is logged in, and which calls there are.
     pub fn gate(&self) -> Gate {
         let known = (self.calls.judged_by(&self.flows), self.calls.past());
         let window = self.calls.policy().window;
@@ -791,7 +808,8 @@ impl UserAgent {
         self.registration_of(key)?.verdict()
     }
 
-    /// Returns the route that the registrar last asked for (`Service-Route`, RFC 3608); empty if it asked for none.
+    /// Returns the route that the registrar last asked for (`Service-Route`, RFC 3608). It is empty if the registrar
+    /// asked for none.
     ///
     /// # Errors
     /// [`NoSuchAccount`].
@@ -812,7 +830,7 @@ impl UserAgent {
         self.registrations.iter().filter(|registration| !registration.is_leaving()).map(Registration::account)
     }
 
-    // Inside.
+    // Internals.
 
     #[cfg(feature = "replay")]
     pub(crate) fn random(&mut self) -> &mut Random {
@@ -824,7 +842,7 @@ impl UserAgent {
         self.calls.judgements_mut()
     }
 
-    /// Returns what a server on this flow could say as `rspauth` by now, if it knows the password.
+    /// Returns every `rspauth` that a server on this flow can have sent by now, if it knows the password.
     #[cfg(feature = "replay")]
     pub(crate) fn right_proofs(&self, flow: FlowId) -> Vec<zeroize::Zeroizing<String>> {
         let account = self.flows.get(flow).map(Flow::account);
@@ -832,12 +850,15 @@ impl UserAgent {
         of_flow.map(Registration::right_proofs).unwrap_or_default()
     }
 
-    fn settle(&mut self, now: Now) {
-        self.unsaved.settle(now.boot);
+    fn run_due(&mut self, now: Now) {
+        self.unsaved.retry_due(now.boot);
         self.end_quiet_in_time(now);
-        self.list_heeded(now);
+        self.list_push_rules(now);
         self.with_calls(now, Calls::drive);
         for registration in &mut self.registrations {
+            if registration.doubted_flow(now).is_some_and(|flow| !self.calls.need(flow)) {
+                registration.leave_flow(&mut self.flows, &mut self.outbox);
+            }
             registration.drive(&mut self.flows, &mut self.outbox, now);
         }
         while let Some(index) = self.registrations.iter().position(Registration::is_finished) {
@@ -845,16 +866,16 @@ impl UserAgent {
             done.close(&mut self.flows, &mut self.outbox);
             self.outbox.removals_mut().depart(&name(done.account()), now.wall);
             if self.outbox.removals().holds(done.key()) {
-                // A kill during the log-out may have left it.
+                // A kill during the log-out may have left this record behind.
                 self.forget_record(done.key());
                 self.outbox.save_removal(done.key(), None, Durability::Wish);
             } else {
-                // Nothing is to be told, and a push for an earlier installation may be on its way.
+                // No server has to be told anything. But a push for an earlier installation may be on its way.
                 self.outbox.save_removals(Durability::Wish);
             }
             let record = binding_key(done.key());
             if self.unread.holds(&record) {
-                // It may tell of more that is bound.
+                // The record may name more bindings to remove.
                 self.unread.keep(&record, done.removal());
             }
             if self.registrations.is_empty() {
@@ -872,33 +893,34 @@ impl UserAgent {
         }
     }
 
-    /// Updates the stored list of the users that a reader must know.
-    fn list_heeded(&mut self, now: Now) {
-        let is_heeded = |user: &Registration| user.is_quiet() || user.account().believes_sealed_pushes_only();
-        if self.outbox.removals().heeded.is_empty() && !self.registrations.iter().any(is_heeded) {
+    /// Updates the stored list of users with a do-not-disturb time or with sealed pushes only. A process that judges a
+    /// push without a client reads it.
+    fn list_push_rules(&mut self, now: Now) {
+        let has_push_rule = |user: &Registration| user.is_quiet() || user.account().believes_sealed_pushes_only();
+        if self.outbox.removals().push_rules.is_empty() && !self.registrations.iter().any(has_push_rule) {
             return;
         }
-        let heeded = |user: &Registration| Heeded {
+        let rule_of = |user: &Registration| PushRule {
             name: name(user.account()),
             until: user.quiet_until(),
             sealed: user.account().believes_sealed_pushes_only(),
-            ..Heeded::default()
+            ..PushRule::default()
         };
-        let users: Vec<_> = self.registrations.iter().map(|user| (heeded(user), user.is_leaving())).collect();
-        if self.outbox.removals_mut().list_heeded(&users, now.wall) {
+        let users: Vec<_> = self.registrations.iter().map(|user| (rule_of(user), user.is_leaving())).collect();
+        if self.outbox.removals_mut().list_push_rules(&users, now.wall) {
             self.outbox.save_removals(Durability::Wish);
         }
     }
 
-    /// A peer that sends on a connection what is no SIP is not waited for.
+    /// Closes the connection of a peer that sends something other than SIP.
     fn close_garbled(&mut self, flow: FlowId, now: Now) {
         self.outbox.push(Output::Close(flow));
         self.handle_flow_down(flow, FlowError::Garbage, now);
     }
 
-    /// Returns whether it was a message at all.
-    fn handle_message(&mut self, way: Way, bytes: &[u8], now: Now) -> bool {
-        self.trace(way.flow, way.to, bytes);
+    /// Returns whether the bytes were a SIP message.
+    fn handle_message(&mut self, destination: Destination, bytes: &[u8], now: Now) -> bool {
+        self.trace(destination.flow, destination.to, bytes);
         let message = match Message::parse(bytes) {
             Ok(message) => message,
             Err(error) => {
@@ -916,12 +938,12 @@ impl UserAgent {
             }
             return true;
         }
-        if self.flows.get(way.flow).is_some_and(|flow| !flow.carries_calls()) {
-            // A call over the gateway that was left comes over the one in use as well, or again.
+        if self.flows.get(destination.flow).is_some_and(|flow| !flow.carries_calls()) {
+            // A call over a left gateway also comes over the gateway in use, or comes again.
             self.outbox.discard(Discard::DeadFlow);
             return true;
         }
-        self.with_calls(now, |calls, cx| calls.handle_request(way, message, cx));
+        self.with_calls(now, |calls, cx| calls.handle_request(destination, message, cx));
         true
     }
 
@@ -931,7 +953,6 @@ impl UserAgent {
         }
     }
 
-    /// Removes an account's own record.
     fn forget_record(&mut self, key: &AccountKey) {
         self.outbox.save(binding_key(key), None, Durability::Wish);
     }
@@ -946,7 +967,7 @@ impl UserAgent {
         self.outbox.tell(Event::StoreFailed { key: key.to_owned(), reason });
     }
 
-    /// Stores the records that the store refused again, in their current form.
+    /// Saves the records again that the store refused, in their current form.
     fn store_again(&mut self, now: Now) {
         while let Some((key, durability)) = self.unsaved.due(now.boot) {
             self.store_anew(key, durability);
@@ -971,7 +992,7 @@ impl UserAgent {
         }
     }
 
-    /// A record that was waited for is read: what it tells is added to what has come about since.
+    /// Takes a record that could not be read before, and merges it with what has happened since.
     fn recall(&mut self, key: &str, record: Option<&[u8]>, now: Now) {
         let read = self.unread.read(key);
         if key == CALLS
@@ -998,27 +1019,27 @@ impl UserAgent {
         }
     }
 
-    fn recall_account(&mut self, record: &str, memory: Memory, departed: Option<&StoredRemoval>, now: Now) {
+    fn recall_account(&mut self, record: &str, memory: Memory, departed: Option<&StoredLogout>, now: Now) {
         if let Some(known) = self.registrations.iter_mut().find(|known| binding_key(known.key()) == record) {
             known.recall(memory, &mut self.flows, &mut self.outbox, now);
             if known.is_leaving() {
-                // Its own record goes, and what it told is the log-out's from here on.
+                // The account's own record goes. From here on, its content is part of the log-out.
                 known.save(&mut self.outbox, Durability::Wish);
             }
             return;
         }
-        // The user has logged out meanwhile; what an earlier process had bound is still there.
-        let removal = departed.and_then(Removal::read).filter(|_| memory.bound.is_some());
-        let removal = removal.map(|removal| Removal { memory, ..removal });
+        // The user has logged out in the meantime. The binding of an earlier process is still there.
+        let removal = departed.and_then(PendingLogout::read).filter(|_| memory.bound.is_some());
+        let removal = removal.map(|removal| PendingLogout { memory, ..removal });
         if let Some(registration) =
             removal.and_then(|removal| Registration::resume_removal(removal, self.outbox.random(), now))
         {
             self.outbox.save_removal(registration.key(), Some(registration.removal()), Durability::Wish);
-            self.enrol(registration);
+            self.insert_registration(registration);
         }
     }
 
-    /// Those who are logged in or were lately.
+    /// The users who are logged in, and those who logged out lately.
     fn users(&self) -> Vec<User> {
         let present = self.registrations.iter().map(|registration| User {
             name: name(registration.account()),
@@ -1033,8 +1054,9 @@ impl UserAgent {
         present.chain(departed.map(|gone| User::logged_out(gone.name()))).collect()
     }
 
-    /// Most clients have one account: room for four would be most of what an idle one takes.
-    fn enrol(&mut self, mut registration: Registration) {
+    /// Most clients have one account. A `Vec` would make room for four, and that is most of the memory of an idle
+    /// client.
+    fn insert_registration(&mut self, mut registration: Registration) {
         if let Some(key) = &self.push_key {
             registration.set_push_key(key);
         }
@@ -1051,10 +1073,10 @@ impl UserAgent {
         act(calls, &mut Cx { accounts: registrations, flows, outbox, now })
     }
 
-    /// Carries out a command for a call.
-    fn wish<T>(&mut self, now: Now, act: impl FnOnce(&mut Calls, &mut Cx<'_>) -> T) -> T {
+    /// Runs a command for a call.
+    fn command<T>(&mut self, now: Now, act: impl FnOnce(&mut Calls, &mut Cx<'_>) -> T) -> T {
         let done = self.with_calls(now, act);
-        self.settle(now);
+        self.run_due(now);
         done
     }
 

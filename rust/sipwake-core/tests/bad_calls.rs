@@ -1,4 +1,4 @@
-//! What must never ring, and what each of it hears: by name, as a hostile or a broken network sends it.
+//! Requests that must never ring, and the response to each, as a hostile or a broken network sends them.
 
 mod phone;
 
@@ -8,7 +8,7 @@ use sipwake_core::event::{FlowId, Offer};
 
 const TRANSPORTS: [Transport; 2] = [Transport::Udp, Transport::Tcp];
 
-/// Sends one text to a phone that is registered; returns what it says and what it tells the app.
+/// Sends one text to a registered phone. Returns its responses and its events.
 fn meets(transport: Transport, text: &str) -> (Vec<String>, Vec<String>) {
     let mut phone = Phone::new(transport);
     phone.receive(text);
@@ -80,14 +80,14 @@ fn a_replayed_cseq_in_a_call_gets_500_and_changes_nothing() {
 }
 
 #[test]
-fn an_ack_for_nobody_is_dropped_and_counted() {
+fn an_ack_that_matches_no_call_is_dropped_and_counted() {
     for ack in [Caller::new("c1").ack(true), Caller { to_tag: "x".into(), ..Caller::new("c1") }.ack_with(ANSWER)] {
         assert_eq!(meets(Transport::Udp, &ack), (vec![], vec!["dropped StrayRequest".into()]));
     }
 }
 
 #[test]
-fn a_bye_from_a_stranger_gets_481_and_hangs_nobody_up() {
+fn a_bye_with_another_tag_or_call_id_gets_481_and_ends_no_call() {
     let (mut phone, mut bob) = in_a_call();
     let bye = bob.within("BYE", "", None);
     for (from, to) in [
@@ -105,7 +105,7 @@ fn a_bye_from_a_stranger_gets_481_and_hangs_nobody_up() {
 }
 
 #[test]
-fn an_invite_past_the_registrars_flow_is_dropped_and_counted() {
+fn an_invite_that_does_not_come_over_the_registrars_flow_is_dropped_and_counted() {
     let mut phone = Phone::new(Transport::Udp);
     let flow = phone.flow.expect("it is registered");
     for other in [FlowId(flow.0 + 1), FlowId(0), FlowId(u64::MAX)] {

@@ -1,4 +1,4 @@
-//! The called side of a call, word by word.
+//! The called side of a call, message by message.
 
 mod phone;
 
@@ -14,7 +14,7 @@ fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)
 }
 
-/// A phone on which a call is up, its events read.
+/// A phone with an answered call. Its events are read.
 fn connected(transport: Transport, headers: &str) -> (Phone, Caller, uuid::Uuid) {
     let mut phone = Phone::new(transport);
     let mut bob = Caller::new("c1").with(headers);
@@ -39,7 +39,7 @@ fn a_call_rings_is_answered_connected_and_hung_up_by_the_caller() {
     let times = phone.agent.call_times(call).expect("it is remembered");
     let lasted = times.ended.expect("over").boot - times.connected.expect("connected").boot;
     assert_eq!((lasted, times.announced, times.answered.is_some()), (seconds(100), None, true));
-    assert!(!phone.agent.hang_up(call, HangUp::Normal, phone.now), "an end is told once");
+    assert!(!phone.agent.hang_up(call, HangUp::Normal, phone.now), "an end is reported once");
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn an_answer_before_the_invite_waits_for_it_and_does_not_ring() {
 }
 
 #[test]
-fn a_decline_before_the_invite_is_told_on_its_arrival() {
+fn a_decline_before_the_invite_is_sent_when_the_invite_arrives() {
     let mut phone = Phone::new(Transport::Udp);
     let call = phone.push("c1");
     assert!(phone.agent.decline(call, Decline::Everywhere, phone.now));
@@ -143,7 +143,7 @@ fn a_hang_up_before_the_ack_waits_for_it() {
 }
 
 #[test]
-fn a_lost_200_and_a_repeated_invite_are_answered_alike() {
+fn a_repeated_invite_gets_the_same_180_or_200_again() {
     let mut phone = Phone::new(Transport::Udp);
     let mut bob = Caller::new("c1");
     phone.receive(&bob.invite());
@@ -163,7 +163,7 @@ fn a_lost_200_and_a_repeated_invite_are_answered_alike() {
 }
 
 #[test]
-fn a_new_offer_goes_to_the_app_and_an_old_one_is_answered_as_before() {
+fn the_app_answers_a_new_offer_and_an_old_one_gets_the_same_answer_again() {
     let (mut phone, mut bob, call) = connected(Transport::Udp, "");
     phone.receive(&bob.within("INVITE", "", Some(OFFER)));
     assert_eq!(phone.said(), ["100 INVITE", "200 INVITE"], "a refresh");
@@ -290,7 +290,7 @@ fn a_session_that_we_refresh_goes_on() {
 }
 
 #[test]
-fn what_cannot_be_a_call_gets_the_answer_of_the_rfc_and_never_rings() {
+fn an_invite_that_cannot_be_a_call_gets_the_rfcs_response_and_never_rings() {
     let garbage = |kind: &str, body: &str| Caller { body: Some((kind.into(), body.into())), ..Caller::new("c1") };
     for (bob, said) in [
         (Caller::new("c1").with("Require: replaces, 100rel\r\n"), "420 INVITE"),
@@ -320,7 +320,7 @@ fn what_cannot_be_a_call_gets_the_answer_of_the_rfc_and_never_rings() {
 }
 
 #[test]
-fn a_replayed_number_in_a_call_is_refused_and_strangers_hang_nobody_up() {
+fn a_replayed_cseq_is_refused_and_a_bye_with_another_tag_or_call_id_ends_no_call() {
     let (mut phone, mut bob, _) = connected(Transport::Udp, "");
     phone.receive(&bob.clone().within("OPTIONS", "", None));
     phone.receive(&bob.clone().within("OPTIONS", "", None).replace("z9hG4bK-c1-2", "z9hG4bK-replayed"));
@@ -333,7 +333,7 @@ fn a_replayed_number_in_a_call_is_refused_and_strangers_hang_nobody_up() {
 }
 
 #[test]
-fn a_merged_request_is_a_loop_and_a_fork_is_one_ring() {
+fn a_forked_invite_rings_once_and_its_other_branch_gets_482() {
     let mut phone = Phone::new(Transport::Udp);
     let bob = Caller::new("c1");
     phone.receive(&bob.invite());
@@ -344,7 +344,7 @@ fn a_merged_request_is_a_loop_and_a_fork_is_one_ring() {
 }
 
 #[test]
-fn an_answer_without_a_network_goes_out_when_there_is_one() {
+fn an_answer_given_without_a_network_is_sent_when_there_is_one() {
     let mut phone = Phone::new(Transport::Udp);
     let mut bob = Caller::new("c1");
     phone.receive(&bob.invite());
@@ -371,7 +371,7 @@ fn an_answer_without_a_network_goes_out_when_there_is_one() {
 }
 
 #[test]
-fn a_gateway_that_tries_again_after_a_lost_answer_hears_it_on_the_new_flow() {
+fn a_gateway_that_repeats_its_invite_gets_the_lost_answer_on_the_new_flow() {
     let mut phone = Phone::new(Transport::Udp);
     let bob = Caller::new("c1");
     phone.receive(&bob.invite());
@@ -416,7 +416,7 @@ fn a_hundred_calls_ring_at_once_and_none_loses_its_timer() {
 }
 
 #[test]
-fn a_message_is_told_once_however_often_it_comes() {
+fn a_message_that_comes_several_times_is_reported_once() {
     let mut phone = Phone::new(Transport::Udp);
     let message = |branch: &str, kind: &str, body: &str| {
         format!(
@@ -445,6 +445,6 @@ fn a_better_name_after_the_first_report_is_an_update() {
     phone.receive(&Caller::new("c1").invite());
     phone.agent.handle_push(&action, phone.now);
     phone.drain();
-    assert_eq!(phone.happened(), ["ringing"], "the INVITE's Bob stands above a late push's Robert");
+    assert_eq!(phone.happened(), ["ringing"], "the name in the INVITE replaces the one in a late push");
     assert_eq!(phone.ends(), Vec::<(uuid::Uuid, Ended)>::new());
 }

@@ -1,4 +1,4 @@
-//! What is said before a call is answered, and our own requests inside it.
+//! Messages before a call is answered, and our own requests inside it.
 
 mod phone;
 
@@ -16,13 +16,13 @@ fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)
 }
 
-/// In a call, at a registrar of the same realm as who asks.
+/// In a call. The registrar has the same realm as the side that challenges.
 fn asked(headers: &str) -> (Phone, Caller, Uuid) {
     let challenge = "WWW-Authenticate: Digest realm=\"pbx\", nonce=\"r1\", qop=\"auth\"\r\n";
     Phone::connected_where_asked(challenge, headers)
 }
 
-/// A phone whose callers hear 183 first.
+/// A phone whose callers get 183 first.
 fn progressing(headers: &str) -> (Phone, Caller, Uuid) {
     let mut phone = Phone::new(Transport::Udp);
     phone.agent.set_call_policy(CallPolicy { progress: Progress::Session, ..CallPolicy::default() });
@@ -33,7 +33,7 @@ fn progressing(headers: &str) -> (Phone, Caller, Uuid) {
 }
 
 #[test]
-fn a_caller_hears_183_until_the_phone_rings() {
+fn a_caller_gets_183_until_the_phone_rings() {
     let (mut phone, bob, call) = progressing("");
     phone.receive(&bob.invite());
     assert_eq!(phone.said(), ["183 INVITE", "183 INVITE"]);
@@ -105,7 +105,7 @@ fn a_challenged_bye_is_answered_once_and_the_call_is_over_either_way() {
 }
 
 #[test]
-fn a_challenge_that_nobody_can_answer_is_no_reason_to_talk_on() {
+fn a_challenge_to_a_bye_that_cannot_be_answered_still_ends_the_call() {
     let (mut phone, _, call) = Phone::connected("");
     phone.agent.hang_up(call, HangUp::Normal, phone.now);
     phone.drain();
@@ -152,7 +152,7 @@ fn a_challenged_reinvite_is_acknowledged_and_sent_again() {
 }
 
 #[test]
-fn a_refresh_that_meets_481_or_408_ends_the_call() {
+fn a_session_refresh_that_gets_481_or_408_ends_the_call() {
     for status in ["481 Gone", "408 Request Timeout"] {
         let (mut phone, _, _) =
             Phone::connected("Session-Expires: 100;refresher=uas\r\nSupported: timer\r\nAllow: UPDATE\r\n");
@@ -165,7 +165,7 @@ fn a_refresh_that_meets_481_or_408_ends_the_call() {
 }
 
 #[test]
-fn a_realm_that_asks_inside_a_call_is_not_answered_by_a_register() {
+fn a_realm_that_challenges_inside_a_call_gets_no_credentials_in_a_register() {
     let (mut phone, _, call) = asked("");
     phone.agent.hang_up(call, HangUp::Normal, phone.now);
     phone.drain();
@@ -181,11 +181,11 @@ fn a_realm_that_asks_inside_a_call_is_not_answered_by_a_register() {
 }
 
 #[test]
-fn no_caller_gets_an_answer_that_is_easier_to_crack_than_the_registrars() {
+fn no_caller_gets_a_digest_that_is_easier_to_crack_than_the_registrars() {
     for asks in [
         "WWW-Authenticate: Digest realm=\"bank.example\", nonce=\"0\"\r\n",
         "Proxy-Authenticate: Digest realm=\"bank.example\", nonce=\"0\", algorithm=MD5\r\n",
-        // The registrar never named this realm, or any.
+        // The registrar never named this realm, or it named none at all.
         CHALLENGE,
     ] {
         let (mut phone, _, call) = Phone::connected("");

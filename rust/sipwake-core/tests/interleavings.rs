@@ -1,5 +1,5 @@
-//! Every order in which a push, an INVITE, a CANCEL, an answer, a decline, the death of the process and a new network can
-//! come: whatever happens, the phone and the caller come to one end, and to the same one.
+//! Every order in which a push, an INVITE, a CANCEL, an answer, a decline, the end of the process and a new network can
+//! come. In each order the phone and the caller reach one end, and the same one.
 
 mod phone;
 
@@ -38,22 +38,22 @@ enum Outcome {
     Refused(u16),
     /// It talked.
     Talked,
-    /// Nobody ever said anything final.
+    /// It never got a final response.
     Silence,
 }
 
-/// The scripted caller: a client transaction and a dialog, as RFC 3261 sections 9, 13.2 and 17.1.1 have them.
+/// The scripted caller: a client transaction and a dialog, as in RFC 3261 sections 9, 13.2 and 17.1.1.
 struct Bob {
     words: Caller,
     invited: bool,
     wants_cancel: bool,
-    /// It gave up because nobody said anything for 100 seconds.
+    /// It gave up because it got no response for 100 seconds.
     lost_patience: bool,
     cancelled: bool,
     heard: bool,
     confirmed: bool,
     outcome: Option<Outcome>,
-    /// Tags of dialogs that it has acknowledged.
+    /// Tags of the dialogs that it has acknowledged.
     dialogs: BTreeSet<String>,
     over: bool,
 }
@@ -110,7 +110,7 @@ impl Bob {
                 self.confirmed = true;
                 if self.dialogs.insert(self.words.to_tag.clone()) {
                     self.outcome.get_or_insert(Outcome::Talked);
-                    // It had given up: the answer came across, and is hung up on.
+                    // It had given up: the answer crossed its CANCEL, and it hangs up.
                     if self.wants_cancel {
                         let bye = self.words.within("BYE", "", None);
                         self.over = true;
@@ -134,7 +134,7 @@ impl Bob {
     }
 }
 
-/// Plays one order. Every step is followed by what the messages lead to, at once.
+/// Plays one order. After every step all resulting messages are exchanged at once.
 fn play(order: &[Step], lost_by_kill: &mut u32) {
     let mut phone = Phone::new(Transport::Udp);
     let mut bob = Bob::new();
@@ -175,13 +175,14 @@ fn play(order: &[Step], lost_by_kill: &mut u32) {
         accepted |= take_wanted_answer(&mut phone);
         bob.listen(&mut phone);
     }
-    // The rest of the time: the caller's own patience, retransmissions, deadlines.
+    // The remaining time: the caller's patience, retransmissions, deadlines.
     let mut passed = 0;
     for second in (0..40).chain((40..=240).step_by(20)) {
         phone.pass(Duration::from_secs(second - passed));
         passed = second;
         bob.listen(&mut phone);
-        // A live INVITE is sent again until it is heard (timer A); to a process that was killed it is a new one.
+        // A live INVITE is sent again until it gets a response (timer A). A process that starts after a kill takes it for a new
+        // one.
         if bob.invited && !bob.heard && second < 32 {
             phone.receive(&bob.words.invite());
             bob.listen(&mut phone);
@@ -209,26 +210,29 @@ fn play(order: &[Step], lost_by_kill: &mut u32) {
     let ends = phone.ends();
     let mut by_call = BTreeMap::new();
     for (uuid, how) in &ends {
-        assert_eq!(by_call.insert(*uuid, *how), None, "{order:?}: an end was told twice: {ends:?}");
+        assert_eq!(by_call.insert(*uuid, *how), None, "{order:?}: an end was reported twice: {ends:?}");
     }
     assert!(by_call.len() <= 1, "{order:?}: one call, one name: {ends:?}");
     let end = by_call.values().next().copied();
     let agreed = match (end, outcome) {
-        // The phone knows of no call: it was killed before anything reached the new process, or nothing ever did.
+        // The phone knows no call: it was killed before anything reached the new process, or nothing ever came.
         (None, _) => phone.happened().iter().all(|word| word.starts_with("dropped")),
-        // Who declined must not let the caller wait; only the death of the process that heard its INVITE may.
+        // A caller whose call was declined must not be left waiting, unless the process that got its INVITE was killed.
         (Some(Ended::Missed | Ended::Declined), Outcome::GaveUp) => !bob.lost_patience || order.contains(&Kill),
         (Some(Ended::Missed | Ended::Declined), Outcome::NeverCalled) => true,
         (Some(Ended::Declined), Outcome::Refused(603)) => true,
         (Some(Ended::Cancelled), Outcome::GaveUp) => true,
         (Some(Ended::HungUpByCaller | Ended::HungUp), Outcome::Talked) => true,
         (Some(Ended::Unanswered), Outcome::Refused(480)) => true,
-        // The caller talked to the process that was killed, and its announcement came again to the new one.
+        // The caller talked to the killed process, and the push came again to the new one.
         (Some(Ended::Missed | Ended::Declined), Outcome::Talked | Outcome::Refused(603)) => order.contains(&Kill),
         _ => false,
     };
     assert!(agreed, "{order:?}: the phone says {end:?}, the caller {outcome:?}; {ends:?}");
-    assert!(bob.outcome != Some(Outcome::Talked) || bob.over, "{order:?}: the caller still talks to nobody");
+    assert!(
+        bob.outcome != Some(Outcome::Talked) || bob.over,
+        "{order:?}: the caller is still connected, but no phone is"
+    );
     if accepted && !killed_in_call && !order.contains(&Kill) && !bob.wants_cancel {
         assert!(matches!(outcome, Outcome::Talked | Outcome::Refused(603)), "{order:?}: {outcome:?}");
     }
@@ -238,7 +242,7 @@ fn play(order: &[Step], lost_by_kill: &mut u32) {
     );
 }
 
-/// Supplies the description where the user had answered ahead.
+/// Supplies the session description if the user answered early.
 fn take_wanted_answer(phone: &mut Phone) -> bool {
     let wanted = phone.events.iter().rev().find_map(|event| match event {
         sipwake_core::event::Event::Call(call) => {
@@ -251,7 +255,7 @@ fn take_wanted_answer(phone: &mut Phone) -> bool {
     accepted
 }
 
-/// The name of the call: by its Call-ID alone, as the app knows it from the push even after a restart.
+/// The UUID of the call. It depends only on the Call-ID, as the app knows it from the push even after a restart.
 fn uuid_of_call(_: &Phone) -> uuid::Uuid {
     let identity = sipwake_core::payload::CallIdentity::new(Some("c1"), None, None, None);
     sipwake_core::payload::call_uuid(&identity)
@@ -275,7 +279,7 @@ fn orders<T: Copy + PartialEq>(of: &[T]) -> Vec<Vec<T>> {
 }
 
 #[test]
-fn every_order_comes_to_one_end_that_both_sides_agree_on() {
+fn in_every_order_both_sides_agree_on_one_end() {
     let all = orders(&STEPS);
     assert_eq!(all.len(), 13_700, "every order of every choice of the seven");
     let mut kills = 0;
@@ -285,7 +289,7 @@ fn every_order_comes_to_one_end_that_both_sides_agree_on() {
     assert!(kills > 5000);
 }
 
-/// What two calls of one caller can bring, in any order.
+/// The events of two calls of one caller, in any order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Move {
     PushFirst,
@@ -316,7 +320,8 @@ fn cancel_push(phone: &mut Phone, call_id: &str) {
     phone.drain();
 }
 
-/// Two calls of one caller, each with its id: the rows of `docs/calls.md` for two lines, redials, and the cancel of another call.
+/// Two calls of one caller, each with its own id: the rows of `docs/calls.md` for two lines, redials, and the cancel of another
+/// call.
 fn play_two(order: &[Move]) {
     let mut phone = Phone::new(Transport::Udp);
     let callers = [Caller::new("c1"), Caller::new("c2")];
@@ -353,7 +358,7 @@ fn play_two(order: &[Move]) {
         let at = |step| order.iter().position(|known| *known == step);
         at(first).zip(at(then)).is_some_and(|(first, then)| first < then)
     };
-    // Whoever calls rings first, unless that call is over already.
+    // The call whose INVITE comes first rings, unless it has ended already.
     let over =
         came_before(Move::CancelPushFirst, Move::InviteFirst) || came_before(Move::DeclineFirst, Move::InviteFirst);
     if order.contains(&Move::InviteFirst) && !over {
@@ -372,9 +377,9 @@ fn play_two(order: &[Move]) {
         })
         .collect();
     let ends = phone.ends();
-    assert!(told.len() <= 2, "{order:?}: two calls are told as {told:?}");
+    assert!(told.len() <= 2, "{order:?}: two calls are reported as {told:?}");
     let ended: BTreeSet<uuid::Uuid> = ends.iter().map(|(uuid, _)| *uuid).collect();
-    assert_eq!((ended.len(), &ended), (ends.len(), &told), "{order:?}: each call that was told of ends once: {ends:?}");
+    assert_eq!((ended.len(), &ended), (ends.len(), &told), "{order:?}: each reported call ends once: {ends:?}");
     if order.contains(&Move::InviteFirst) && order.contains(&Move::InviteSecond) && !over {
         assert_eq!(told.len(), 2, "{order:?}: two calls are not one");
     }

@@ -30,7 +30,7 @@ fn a_refresh_that_is_refused_for_now_is_tried_again() {
 }
 
 #[test]
-fn a_refresh_that_meets_another_one_again_and_again_is_tried_until_the_session_is_over() {
+fn a_session_refresh_that_keeps_colliding_is_tried_until_the_session_ends() {
     let (mut phone, _, _) = Phone::connected("Session-Expires: 1800\r\nAllow: UPDATE, INVITE\r\n");
     phone.pass(seconds(901));
     for _ in 0..3 {
@@ -72,14 +72,14 @@ fn a_hold_by_update_without_session_expires_ends_the_timer_and_one_with_it_renew
         phone.drain();
         assert_eq!(phone.said().last().map(String::as_str), Some("200 UPDATE"), "no ACK follows it");
         phone.pass(seconds(1000));
-        assert!(phone.happened().is_empty(), "the first timer is over, and its end is not: {again}");
+        assert!(phone.happened().is_empty(), "the first timer has ended, but not the call: {again}");
         phone.pass(seconds(3000));
         assert_eq!(!phone.happened().is_empty(), ends, "{again}");
     }
 }
 
 #[test]
-fn another_body_under_the_same_version_is_told() {
+fn another_body_with_the_same_sdp_version_is_reported() {
     let (mut phone, mut bob, _) = Phone::connected("");
     phone.receive(&bob.within("INVITE", "", Some(&OFFER.replace("4000", "4002"))));
     assert_eq!(phone.happened(), ["offered"]);

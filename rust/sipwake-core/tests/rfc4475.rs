@@ -1,4 +1,4 @@
-//! The 49 torture messages of RFC 4475: what each is read as, and what is wrong with it.
+//! The 49 torture messages of RFC 4475: how each one is read, and what is wrong with it.
 //!
 //! The messages are read from the folder named by `SIPWAKE_RFC4475`, else from `shared/rfc4475` beside the repository.
 
@@ -9,21 +9,21 @@ use std::path::PathBuf;
 
 use sipwake_core::sip::{Fault, Frame, Framer, Message, Method, ParseError, SipUri};
 
-/// What reading a message comes to.
+/// The result of reading a message.
 #[derive(Debug, PartialEq)]
 enum Outcome {
-    /// Read, and fit to be acted on.
+    /// Read, and valid enough to act on.
     Good,
-    /// Read, and to be refused: 400 to a request, a response is dropped.
+    /// Read, and refused: a request gets 400, a response is dropped.
     Faulty(Fault),
-    /// No message.
+    /// Not a message.
     Refused(ParseError),
 }
 
 use Fault::{Malformed, Missing, OtherMethod, Repeated};
 use Outcome::{Faulty, Good, Refused};
 
-/// Name, section of the RFC, outcome. Where the RFC leaves a choice between 400 and leniency, the choice is in the third column.
+/// Name, section of the RFC, outcome. Where the RFC allows both a 400 and leniency, the third column holds sipwake's choice.
 const TABLE: [(&str, &str, Outcome); 49] = [
     ("wsinv", "3.1.1.1", Good),
     ("intmeth", "3.1.1.2", Good),
@@ -76,7 +76,8 @@ const TABLE: [(&str, &str, Outcome); 49] = [
     ("inv2543", "3.4.1", Good),
 ];
 
-/// Returns the folder, or says loudly that there is none: they are the IETF's, and not copied into this repository.
+/// Returns the folder, or says clearly that it is missing: the messages belong to the IETF and are not copied into this
+/// repository.
 fn folder() -> Option<PathBuf> {
     let beside = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/rfc4475");
     let folder = std::env::var_os("SIPWAKE_RFC4475").map_or_else(beside, PathBuf::from);
@@ -84,7 +85,7 @@ fn folder() -> Option<PathBuf> {
         return Some(folder);
     }
     let complaint = format!("RFC 4475's messages are not in {}; set SIPWAKE_RFC4475", folder.display());
-    // Past the harness, which shows nothing of a test that passes; scripts/test puts it into its table.
+    // Written past the test harness, which shows no output of a test that passes. scripts/test puts the line into its table.
     let _ = writeln!(std::io::stderr(), "\nNOT RUN: {complaint}");
     None
 }
@@ -98,7 +99,7 @@ fn message(folder: &std::path::Path, name: &str) -> Message {
 }
 
 #[test]
-fn each_torture_message_comes_to_what_the_rfc_says() {
+fn each_torture_message_is_read_as_the_rfc_says() {
     let Some(folder) = folder() else { return };
     for (name, section, expected) in TABLE {
         let outcome = match Message::parse(&bytes(&folder, name)) {
@@ -143,7 +144,7 @@ fn escapes_are_neither_decoded_nor_lost() {
 }
 
 #[test]
-fn parameters_of_contacts_belong_where_the_brackets_say() {
+fn brackets_decide_what_a_contact_parameter_belongs_to() {
     let Some(folder) = folder() else { return };
     let bare = message(&folder, "cparam01");
     let bare = bare.contacts()[0];
@@ -172,7 +173,7 @@ fn a_datagram_ends_with_its_first_message_and_a_stream_does_not() {
     let mut framer = Framer::new();
     framer.push(&dblreq).expect("it is short");
     let mut methods = Vec::new();
-    // The INVITE's body is longer than its Content-Length: what is left over is no message, and ends the stream.
+    // The INVITE's body is longer than its Content-Length. The rest is not a message and ends the stream.
     while let Ok(Some(frame)) = framer.next() {
         if let Frame::Message(bytes) = frame {
             methods.push(Message::parse(&bytes).ok().and_then(|message| message.method().cloned()));

@@ -1,4 +1,4 @@
-//! Calls past the registrar, from an address that is not the flow's peer.
+//! Calls that bypass the registrar, from an address that is not the flow's peer.
 
 mod phone;
 
@@ -13,7 +13,7 @@ fn source(host: u8) -> SocketAddr {
     SocketAddr::from(([203, 0, 113, host], 5060))
 }
 
-/// Hands in what another peer sent; returns where each answer goes, and its text.
+/// Hands in a datagram of another peer. Returns the target and the text of each response.
 fn hear(phone: &mut Phone, from: SocketAddr, text: &str) -> Vec<(Option<SocketAddr>, String)> {
     let flow = phone.flow.expect("it is registered");
     phone.agent.handle_stranger(flow, from, text.as_bytes(), phone.now);
@@ -41,7 +41,7 @@ fn an_unsolicited_invite_is_dropped_and_counted_unless_the_app_allows_it() {
 }
 
 #[test]
-fn an_allowed_stranger_hears_every_answer_at_its_own_address_to_the_end() {
+fn an_allowed_unsolicited_call_gets_every_response_at_its_own_address() {
     let mut phone = Phone::new(Transport::Udp);
     phone.agent.allow_unsolicited_calls(true);
     let (there, mut bob) = (Some(source(7)), Caller::new("c1"));
@@ -63,13 +63,13 @@ fn an_allowed_stranger_hears_every_answer_at_its_own_address_to_the_end() {
 }
 
 #[test]
-fn a_stranger_may_call_and_nothing_else() {
+fn another_peer_may_call_and_nothing_else() {
     let mut phone = Phone::new(Transport::Udp);
     phone.agent.allow_unsolicited_calls(true);
     for method in ["OPTIONS", "MESSAGE", "NOTIFY", "REGISTER"] {
         assert!(hear(&mut phone, source(7), &Caller::new("c1").within(method, "", None)).is_empty(), "{method}");
     }
-    // The registrar alone answers a REGISTER.
+    // Only the registrar may answer a REGISTER.
     phone.registrar_answers = false;
     phone.agent.register(&phone.account, phone.now).expect("it is there");
     assert!(sent(&mut phone).is_empty());
@@ -82,7 +82,7 @@ fn a_stranger_may_call_and_nothing_else() {
 }
 
 #[test]
-fn strangers_without_end_do_not_fill_the_memory_or_drive_out_a_call() {
+fn endless_unsolicited_calls_do_not_fill_the_memory_or_end_a_call() {
     let mut phone = Phone::new(Transport::Udp);
     phone.agent.allow_unsolicited_calls(true);
     for host in 0..=255 {

@@ -1,16 +1,16 @@
-//! A torture set of our own: one message for each point that RFC 4475 makes, in other words and other values, so that it can stand
-//! in the repository. `rfc4475.rs` reads the RFC's own messages, where they are.
+//! Our own torture set: one message for each point of RFC 4475, with other words and values, so that it can be part of this
+//! repository. `rfc4475.rs` reads the RFC's own messages where they are available.
 
 use sipwake_core::sip::{Fault, Message, Method, ParseError, SipUri};
 
-/// What reading a message comes to.
+/// The result of reading a message.
 #[derive(Debug, PartialEq)]
 enum Outcome {
-    /// Read, and fit to be acted on.
+    /// Read, and valid enough to act on.
     Good,
-    /// Read, and to be refused: 400 to a request, a response is dropped.
+    /// Read, and refused: a request gets 400, a response is dropped.
     Faulty(Fault),
-    /// No message.
+    /// Not a message.
     Refused(ParseError),
 }
 
@@ -22,8 +22,8 @@ const OPTIONS: &str = "OPTIONS sip:carol@pbx.example.net SIP/2.0";
 const REGISTER: &str = "REGISTER sip:pbx.example.net SIP/2.0";
 const OK: &str = "SIP/2.0 200 OK";
 
-/// A start line, and how the message differs from a plain one: `-Name` leaves a field out, `+Name: value` adds one more, any other
-/// line stands in place of the field of its name or, where there is none, at the end. What begins with `=` is the body.
+/// A start line, and how the message differs from a plain one: `-Name` leaves a field out, `+Name: value` adds one more. Any other
+/// line replaces the field of its name or, if there is none, is added at the end. A line that begins with `=` is the body.
 struct Point {
     section: &'static str,
     what: &'static str,
@@ -427,7 +427,7 @@ fn message(what: &str) -> Message {
 }
 
 #[test]
-fn each_point_of_the_rfc_is_met() {
+fn each_point_of_the_rfc_holds() {
     assert!(POINTS.len() >= 50);
     for point in POINTS {
         assert_eq!(point.read(), point.outcome, "section {}: {}\n{}", point.section, point.what, point.text());
@@ -435,7 +435,7 @@ fn each_point_of_the_rfc_is_met() {
 }
 
 #[test]
-fn what_is_odd_and_allowed_is_read_as_it_is_meant() {
+fn odd_but_allowed_messages_are_read_as_they_are_meant() {
     let folded = message("a field folded over lines");
     assert_eq!(folded.header("subject"), Some("a long and folded subject"));
     let spaced = message("Via values with white space in them");

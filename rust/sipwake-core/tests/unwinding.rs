@@ -1,7 +1,7 @@
-//! A panic anywhere in a registration's life unwinds to whoever called, and drops what lies between.
+//! A panic anywhere in a registration's life unwinds to the caller and drops everything in between.
 //!
-//! The machine code that phones get is made smaller by means that change how a panic finds its way out: what functions have
-//! in common is moved out of them, and the tables say less. This is run with that code, too (`scripts/test --only arm64`).
+//! The build for phones makes the machine code smaller in ways that change how a panic unwinds: common parts of functions
+//! are moved out of them, and the unwind tables hold less. `scripts/test --only arm64` runs this test with that code, too.
 //! It has a process of its own, because its logger panics.
 #![allow(clippy::print_stdout, reason = "scripts/test tells how many places there were")]
 
@@ -15,7 +15,7 @@ use support::{Stage, account, mpush, seconds};
 #[allow(dead_code, reason = "each test uses its part")]
 mod support;
 
-/// Panics at the line that is told to it; 0: at none.
+/// A logger that panics at the line with the number in `PANICS_AT`; 0 means at no line.
 struct Panicking;
 
 static LINE: AtomicUsize = AtomicUsize::new(0);
@@ -46,7 +46,7 @@ fn answer(stage: &mut Stage, code: u16, lines: &[&str]) {
     }
 }
 
-/// Refused, registered at another gateway, sent rubbish, broken, damaged on disk, and logged out.
+/// Refused, registered at another gateway, with rubbish received, a broken flow and a damaged record, and logged out.
 fn life() {
     let gateways = || account(|config| config.gateways = vec!["sip:a.example.com".into(), "sip:b.example.com".into()]);
     let mut stage = Stage::new(gateways(), mpush());
@@ -73,12 +73,12 @@ fn life() {
 }
 
 #[test]
-fn a_panic_at_any_line_of_the_log_unwinds() {
+fn a_panic_at_any_log_line_unwinds() {
     log::set_logger(&Panicking).expect("nobody else has set one");
     log::set_max_level(log::LevelFilter::Trace);
     life();
     let lines = LINE.load(Ordering::Relaxed);
-    assert!(lines >= 6, "too few lines to be worth the name: {lines}");
+    assert!(lines >= 6, "too few lines for a real example: {lines}");
     std::panic::set_hook(Box::new(|_| {}));
     for line in 1..=lines {
         LINE.store(0, Ordering::Relaxed);

@@ -52,9 +52,9 @@ pub struct Cause {
 
 #[derive(Debug)]
 enum Fits {
-    /// A wake.
+    /// The cause of a wake that did not work.
     Wake(fn(&Wake, &Report) -> bool),
-    /// The state of phone and app, independent of a wake.
+    /// The state of phone and app, whatever the wakes are.
     Phone(fn(&Report, &[Wake]) -> bool),
 }
 
@@ -94,7 +94,7 @@ fn silent(wake: &Wake, why: &str) -> bool {
     wake.says("push-judged", "silence", why)
 }
 
-/// The way to the server failed with this trouble.
+/// Whether the way to the server failed with one of these words.
 fn trouble(wake: &Wake, why: &[&str]) -> bool {
     let names = ["flow-down", "registration-failed", "registration-stopped", "next-gateway"];
     names.iter().any(|name| why.iter().any(|why| wake.says(name, "why", why)))
@@ -112,7 +112,7 @@ fn ended(wake: &Wake, how: &str) -> bool {
     wake.says("call-ended", "how", how)
 }
 
-/// The call that a silent push is of ended like this, as an earlier decision of the report says.
+/// Whether the call of a silent push ended in one of these ways, by an earlier decision of the report.
 fn earlier_end(wake: &Wake, report: &Report, how: &[&str]) -> bool {
     let same = |call| call == wake.call() && wake.call().is_some();
     let mut decisions = report.decisions.iter().filter(|noted| same(noted.call));
@@ -133,35 +133,35 @@ pub const CAUSES: &[Cause] = &[
         "logged-out",
         Who::Server,
         "the push was for a user who has logged out, so it made no sound",
-        "the server still pushes for a binding that was removed: sipwake doctor shows whether it forgets one on a log-out",
+        "the server still pushes to a removed binding: sipwake doctor shows whether a log-out removes the binding",
         |wake, _| silent(wake, "logged-out"),
     ),
     wake(
         "user-not-disturbed",
         Who::Nobody,
-        "the user did not want to be disturbed: the app had said so",
-        "nothing: it rings again when that is over. A server that still pushes has not removed the binding",
+        "the user turned on do not disturb in the app",
+        "nothing: the phone rings again when do not disturb ends. If the server still pushes, it has not removed the binding",
         |wake, _| silent(wake, "do-not-disturb"),
     ),
     wake(
         "keys-unreadable",
         Who::Nobody,
-        "the push was sealed, and the phone's keys could not be read: it was not unlocked since it started, or its store fails",
-        "nothing: it rings once it has been unlocked. On Android keep the store in device-protected storage",
+        "the push was sealed, and the phone could not read its keys: it was not unlocked since it started, or the store failed",
+        "nothing: the phone rings again after it is unlocked. On Android keep the store in device-protected storage",
         |wake, _| wake.says("push-unopened", "why", "keys-unreadable"),
     ),
     wake(
         "push-unopened",
         Who::Server,
-        "the push was sealed, and no key of this phone opens it, or it came a second time",
-        "give the server this phone's current key: the app has a new one after each installation",
+        "the push was sealed, and no key of this phone opens it, or the same push came twice",
+        "give the server this phone's current key: each installation of the app makes a new one",
         |wake, _| wake.has("push-unopened"),
     ),
     wake(
         "store-shut",
         Who::Nobody,
-        "the phone was not unlocked since it started, so its store was shut",
-        "nothing: it rings once it has been unlocked. On Android keep the store in device-protected storage",
+        "the phone was not unlocked since it started, so sipwake could not read its store",
+        "nothing: the phone rings again after it is unlocked. On Android keep the store in device-protected storage",
         |wake, report| {
             let lately = |at: u64| at.abs_diff(wake.begins()) < 3_600_000;
             let shut = report.decisions.iter().any(|noted| noted.name == "store-shut" && lately(noted.at));
@@ -172,21 +172,21 @@ pub const CAUSES: &[Cause] = &[
         "no-account",
         Who::App,
         "the push came before the app had added its accounts",
-        "hand over pushes only after the accounts (in Kotlin and Swift: name them where the client is made)",
+        "add the accounts before you hand over a push (in Kotlin and Swift: pass them when you create the client)",
         |wake, _| silent(wake, "no-account"),
     ),
     wake(
         "late-push-of-a-cancelled-call",
         Who::PushProvider,
         "the push came after the caller had given up",
-        "ask the push provider for high priority and a short time to live; the server should give up later, or cancel by push",
+        "send pushes with high priority and a short time to live; let the server wait longer for the phone, or send a cancel push",
         |wake, report| silent(wake, "call-over") && earlier_end(wake, report, &["cancelled"]),
     ),
     wake(
         "answered-on-another-device",
         Who::Nobody,
-        "another of the user's devices had answered or declined the call",
-        "nothing: that is what several devices are for",
+        "another device of the user answered or declined the call",
+        "nothing: this is normal for a user with several devices",
         |wake, report| {
             ended(wake, "answered-elsewhere")
                 || ended(wake, "declined-elsewhere")
@@ -196,49 +196,49 @@ pub const CAUSES: &[Cause] = &[
     wake(
         "late-push-of-a-missed-call",
         Who::PushProvider,
-        "the push is for a call that the phone waited for before, and that never came",
-        "the server pushes again for the same call: look at how often and how long it tries",
+        "the phone already waited for this call, and the INVITE never came",
+        "the server sends more pushes for the same call: check how often and how long it does that",
         |wake, report| silent(wake, "call-over") && earlier_end(wake, report, &["missed", "unanswered"]),
     ),
     wake(
         "tombstone",
         Who::Nobody,
-        "the push is for a call that is over",
-        "nothing, if somebody answered or refused that call; if not, its Call-ID was used again: a server must give each call its own",
+        "the push is for a call that has ended",
+        "nothing, if somebody answered or declined the call. If nobody did, the server used a Call-ID twice: each call needs its own",
         |wake, _| silent(wake, "call-over") || wake.has("tombstone"),
     ),
     wake(
         "empty-payload",
         Who::Server,
         "the push was empty",
-        "fill in the payload: docs/servers says what each product sends",
+        "send a payload: docs/servers says what each product sends",
         |wake, _| silent(wake, "empty"),
     ),
     wake(
         "unreadable-payload",
         Who::Server,
         "the push's payload could not be read",
-        "send JSON; sipwake payload FILE shows what a phone makes of it",
+        "send JSON; sipwake payload FILE shows how sipwake reads it",
         |wake, _| silent(wake, "unreadable") || silent(wake, "too-large"),
     ),
     wake(
         "unknown-payload",
         Who::Server,
         "sipwake does not know the form of the push's payload",
-        "send one of the known forms (docs/payloads); sipwake payload FILE shows what a phone makes of it",
+        "send one of the known forms (docs/servers); sipwake payload FILE shows how sipwake reads it",
         |wake, _| silent(wake, "unknown-vendor"),
     ),
     wake(
         "not-sealed",
         Who::Server,
-        "the app takes sealed pushes only, and this one was not sealed or could not be opened",
-        "give the server this phone's key, or see which key it seals with",
+        "the app accepts only sealed pushes, and this one was not sealed or could not be opened",
+        "give the server this phone's key, or check which key it seals with",
         |wake, _| silent(wake, "not-sealed"),
     ),
     wake(
         "too-many-calls",
         Who::Server,
-        "more calls were announced at once than a phone holds",
+        "pushes announced more calls at once than sipwake tracks",
         "find out who sends so many pushes",
         |wake, _| wake.has("push-full"),
     ),
@@ -247,22 +247,22 @@ pub const CAUSES: &[Cause] = &[
         "killed-before-register",
         Who::Phone,
         "the app's process ended after the push and before its REGISTER",
-        "start a foreground service as the push asks (Android), report to CallKit at once (iOS); else the maker's battery settings stop \
+        "start a foreground service when the push's duty says so (Android), or report to CallKit at once (iOS). If the app does this, the maker's battery settings stop \
          the app: dontkillmyapp.com",
         |wake, _| wake.outcome() == Outcome::Killed && !wake.has("register-sent"),
     ),
     wake(
         "killed-while-waiting",
         Who::Phone,
-        "the app's process ended while the call was waited for",
-        "keep the foreground service until the call is over (Android); look for crashes of the app at this time",
+        "the app's process ended while it waited for the INVITE",
+        "keep the foreground service until the call has ended (Android); look for a crash of the app at this time",
         |wake, _| wake.outcome() == Outcome::Killed,
     ),
     // Nothing was sent.
     wake(
         "never-registered",
         Who::App,
-        "the app never registered this account, so the push led to nothing",
+        "the app never registered this account, so sipwake sent no REGISTER after the push",
         "call register at each start of the app",
         |wake, _| wake.says("no-register", "why", "never-registered"),
     ),
@@ -280,15 +280,15 @@ pub const CAUSES: &[Cause] = &[
     wake(
         "account-refused",
         Who::Server,
-        "the server refuses this account (403, 404 or the like)",
-        "look at the account at the server: is it there, is it allowed to register from here, is it banned?",
+        "the server refuses this account (403, 404 or similar)",
+        "check the account at the server: does it exist, may it register from this address, is it blocked?",
         |wake, _| trouble(wake, &["account-refused"]) || wake.counts("register-answered", "status", 403..=404),
     ),
     wake(
         "stopped",
         Who::App,
-        "an earlier registration had failed for good, and nothing is sent until the app asks",
-        "show the failure to the user, and call register when it is fixed",
+        "an earlier registration failed for good, and sipwake sends nothing until the app calls register",
+        "show the failure to the user, and call register after it is fixed",
         |wake, _| wake.says("no-register", "why", "stopped"),
     ),
     // The way to the server.
@@ -296,7 +296,7 @@ pub const CAUSES: &[Cause] = &[
         "no-network",
         Who::Network,
         "the phone had no network",
-        "nothing, if there was no coverage; if there was, look at Data Saver and at the app's permission to use mobile data",
+        "nothing, if the phone had no coverage. If it had, check Data Saver and the app's permission to use mobile data",
         |wake, report| {
             let offline =
                 report.platform.as_ref().is_some_and(|p| p.network == Some(sipwake_core::record::Network::None));
@@ -306,7 +306,7 @@ pub const CAUSES: &[Cause] = &[
     wake(
         "data-saver",
         Who::Phone,
-        "Data Saver kept the app from the network",
+        "Data Saver kept the app off the network",
         "exempt the app in Settings → Data Saver",
         |wake, report| obstacle(report, Obstacle::DataSaver) && trouble(wake, &["dns", "unreachable", "no-answer"]),
     ),
@@ -314,7 +314,7 @@ pub const CAUSES: &[Cause] = &[
         "dns",
         Who::Network,
         "the server's name could not be resolved",
-        "look at the server's DNS records from the phone's network; sipwake doctor shows what a phone's resolver would see",
+        "check the server's DNS records from the phone's network; sipwake doctor shows what a phone's resolver would see",
         |wake, _| trouble(wake, &["dns"]),
     ),
     wake(
@@ -327,8 +327,8 @@ pub const CAUSES: &[Cause] = &[
     wake(
         "clock-wrong",
         Who::Phone,
-        "the server's certificate is not valid yet: most often the phone's clock is wrong",
-        "set the phone's clock by the network",
+        "the server's certificate is not valid yet; usually the phone's clock is wrong",
+        "set the phone's clock to network time",
         |wake, _| trouble(wake, &["certificate-not-yet-valid"]),
     ),
     wake(
@@ -342,7 +342,7 @@ pub const CAUSES: &[Cause] = &[
         "certificate",
         Who::Server,
         "the server's certificate is not trusted",
-        "send the whole chain, of an authority that phones trust; or pin the key in the app",
+        "send the whole chain, from an authority that phones trust; or pin the key in the app",
         |wake, _| {
             trouble(wake, &["certificate-issuer", "certificate-authority", "certificate-revoked", "certificate-pin"])
                 || trouble(wake, &["certificate-platform", "certificate-broken", "client-certificate"])
@@ -352,35 +352,35 @@ pub const CAUSES: &[Cause] = &[
         "tls",
         Who::Server,
         "TLS or the WebSocket handshake failed",
-        "look at the server's TLS versions and at what stands between (sipwake doctor)",
+        "check the server's TLS versions, and the proxies between phone and server (sipwake doctor)",
         |wake, _| trouble(wake, &["tls", "websocket"]),
     ),
     wake(
         "closed-by-server",
         Who::Server,
         "the server closed the connection, or sent something that is not SIP",
-        "look at the server's log, and whether it is the right port",
+        "check the server's log, and whether the port is right",
         |wake, _| trouble(wake, &["closed", "not-sip"]) && !registered(wake),
     ),
     wake(
         "unreachable",
         Who::Network,
-        "no connection to the server",
-        "is the server up, and does the phone's network let its port through?",
+        "the phone could not connect to the server",
+        "check whether the server runs, and whether the phone's network lets its port through",
         |wake, _| trouble(wake, &["unreachable", "transport-not-built-in"]) && !registered(wake),
     ),
     wake(
         "network-changed",
         Who::Nobody,
-        "the phone changed its network while it was being woken",
-        "nothing: the registration followed, too late for this call",
+        "the phone changed its network during the wake-up",
+        "nothing: the phone registered from the new network, but too late for this call",
         |wake, _| wake.has("network-changed") && no_invite(wake),
     ),
     wake(
         "nonce-expired-and-silent",
         Who::Server,
-        "the server did not answer a REGISTER with the nonce that it had given",
-        "a server must answer 401 with a new nonce (stale=true), never with silence",
+        "the server did not respond to a REGISTER that used its own earlier nonce",
+        "the server must respond 401 with a new nonce (stale=true); it must not stay silent",
         |wake, _| {
             wake.says("register-sent", "auth", "kept-nonce")
                 && !wake.has("register-answered")
@@ -390,20 +390,20 @@ pub const CAUSES: &[Cause] = &[
     wake(
         "no-answer",
         Who::Network,
-        "the server did not answer the REGISTER",
-        "look at the server, and at firewalls that drop packets; over UDP try TCP or TLS",
+        "the server did not respond to the REGISTER",
+        "check the server, and firewalls that drop packets; if you use UDP, try TCP or TLS",
         |wake, _| {
             wake.has("register-unanswered")
                 || trouble(wake, &["no-answer"])
                 || wake.has("register-sent") && !wake.has("register-answered")
         },
     ),
-    // What the server answered.
+    // What the server responded.
     wake(
         "challenge",
         Who::Server,
-        "the server's challenge could not be answered",
-        "look at realm, algorithm and qop that it asks for (sipwake doctor)",
+        "the phone could not respond to the server's challenge",
+        "check the realm, algorithm and qop of the challenge (sipwake doctor)",
         |wake, _| {
             trouble(wake, &["unanswerable-challenge", "endless-challenges", "digest-too-weak", "digest-downgraded"])
                 || trouble(wake, &["no-ha1", "no-server-proof", "circles"])
@@ -412,8 +412,8 @@ pub const CAUSES: &[Cause] = &[
     wake(
         "server-busy",
         Who::Server,
-        "the server refused the registration for now (5xx or the like)",
-        "look at the server's load at this time",
+        "the server temporarily refused the registration (5xx or similar)",
+        "check the server's load at this time",
         |wake, _| {
             !registered(wake)
                 && wake.counts("register-answered", "status", 400..=699)
@@ -424,15 +424,15 @@ pub const CAUSES: &[Cause] = &[
         "flood-of-pushes",
         Who::Server,
         "many pushes came at once, so this one's REGISTER had to wait",
-        "send one push for a call",
+        "send one push per call",
         |wake, _| wake.has("register-delayed"),
     ),
     // Registered, and no call.
     wake(
         "cancelled-meanwhile",
         Who::Nobody,
-        "the caller gave up while the phone was being woken",
-        "nothing; if it happens often, see how long push and REGISTER take (the counters of this report)",
+        "the caller gave up during the wake-up",
+        "nothing; if it happens often, check how long push and REGISTER take (the counters of this report)",
         |wake, _| ended(wake, "cancelled"),
     ),
     wake(
@@ -442,42 +442,42 @@ pub const CAUSES: &[Cause] = &[
         "nothing",
         |wake, _| ended(wake, "logged-out"),
     ),
-    wake("refused-by-user", Who::Nobody, "the user refused the call before it came", "nothing", |wake, _| {
+    wake("refused-by-user", Who::Nobody, "the user declined the call before the INVITE came", "nothing", |wake, _| {
         ended(wake, "declined") || ended(wake, "hung-up")
     }),
     wake(
         "invite-refused",
         Who::Server,
         "the call came, and the phone had to refuse it",
-        "the status says why: 420 asks for an extension, 488 for other media, 482 came twice, 486 was one too many",
+        "the status says why: 420 an unknown extension was required, 482 the INVITE came twice, 486 too many calls, 488 unsupported media",
         |wake, _| wake.has("invite-refused"),
     ),
     wake(
         "other-way",
         Who::Server,
-        "the call did not come on the connection that registered, and was dropped",
-        "have the server send calls on the flow of the registration (RFC 5626), from the address that it registered at",
+        "the INVITE did not come on the flow that registered, so sipwake dropped it",
+        "let the server send calls on the flow of the registration (RFC 5626), from the address that accepted the REGISTER",
         |wake, _| no_invite(wake) && wake.says("dropped", "what", "past-the-registrar"),
     ),
     wake(
         "dropped",
         Who::Server,
-        "something from the server was dropped, because it is not a call that can be read",
-        "look at the INVITE as the server sends it (sipwake register --trace)",
+        "sipwake dropped a message from the server because it could not be read",
+        "check the INVITE that the server sends (sipwake register --trace)",
         |wake, _| no_invite(wake) && wake.says("dropped", "what", "malformed"),
     ),
     wake(
         "push-late",
         Who::PushProvider,
         "the push came long after it was sent",
-        "ask for high priority (FCM) or priority 10 and apns-expiration 0 (APNs); a phone in Doze gets nothing else at once",
+        "send with high priority (FCM), or with priority 10 and apns-expiration 0 (APNs): a phone in Doze gets other pushes late",
         |wake, _| no_invite(wake) && wake.counts("push-delivered", "age", 15..=u32::MAX),
     ),
     wake(
         "downgraded",
         Who::PushProvider,
         "the push was sent with high priority and delivered with normal priority",
-        "Android does so where high-priority messages show the user nothing: send them for calls only, and always show one",
+        "Android does this when high-priority messages show nothing to the user: send them only for calls, and show every call",
         |wake, report| {
             let restricted = report.platform.as_ref().is_some_and(|p| p.bucket == Some(StandbyBucket::Restricted));
             wake.says("push-delivered", "downgraded", "yes") || restricted && no_invite(wake) && !registered(wake)
@@ -487,50 +487,50 @@ pub const CAUSES: &[Cause] = &[
         "push-for-another-account",
         Who::Server,
         "the push names a user who is not logged in on this phone",
-        "the server pushes an earlier user's calls to this token: it should forget a token when somebody else registers with it",
+        "the server still pushes the calls of an earlier user to this token: it must remove the old binding when another user registers with the token",
         |wake, _| no_invite(wake) && wake.has("push-for-nobody-known"),
     ),
     wake(
         "binding-lapsed",
         Who::App,
         "the binding had expired when the push came",
-        "let the phone refresh its binding (Android: the refresh job), or have the server push before it expires (RFC 8599 section 4.1)",
+        "let the phone refresh its binding (Android: the refresh job), or let the server push before the binding expires (RFC 8599 section 4.1)",
         |wake, _| no_invite(wake) && wake.has("binding-lapsed"),
     ),
     wake(
         "slow-register",
         Who::Server,
         "the REGISTER took so long that the caller gave up",
-        "look at what the server waits for; the phone's nonce should save a round trip",
+        "check what the server waits for; with the stored nonce, one round trip should be enough",
         |wake, _| no_invite(wake) && wake.counts("register-answered", "took", 10_000..=u32::MAX),
     ),
     wake(
         "invite-never-came",
         Who::Server,
-        "the phone registered in time, and the server never sent the call",
-        "have the server hold the call until the phone has registered, and send it to the new binding (Kamailio: tsilo; docs/servers)",
+        "the phone registered in time, but the server never sent the INVITE",
+        "let the server hold the call until the phone has registered, and then send it to the new binding (Kamailio: tsilo; docs/servers)",
         |wake, _| registered(wake) && wake.outcome() == Outcome::NoInvite,
     ),
     wake(
         "unfinished",
         Who::Network,
-        "the phone did not get through to the server in time",
-        "look at the steps of this wake",
+        "the phone did not reach the server in time",
+        "check the steps of this wake",
         |wake, _| wake.outcome() == Outcome::NoInvite,
     ),
-    // Beside any wake.
+    // Without regard to a wake.
     phone(
         "do-not-disturb",
         Who::Phone,
-        "do not disturb, or a Focus, silences calls",
+        "Do Not Disturb or a Focus silences calls",
         "allow calls of this app in the phone's Do Not Disturb or Focus settings",
         |report, _| obstacle(report, Obstacle::DoNotDisturb),
     ),
     phone(
         "notifications-off",
         Who::Phone,
-        "notifications of this app are off, or their channel is silent",
-        "switch them on in Settings → Notifications",
+        "this app's notifications are off, or their channel is silent",
+        "turn them on in Settings → Notifications",
         |report, _| {
             [Obstacle::NotificationsOff, Obstacle::ChannelOff, Obstacle::NotificationsSilent]
                 .into_iter()
@@ -540,29 +540,29 @@ pub const CAUSES: &[Cause] = &[
     phone(
         "caller-blocked",
         Who::Phone,
-        "the phone's block list kept a call from being shown",
-        "look at the blocked contacts in the phone's settings",
+        "the phone did not show a call because its caller is on the block list",
+        "check the blocked contacts in the phone's settings",
         |report, _| obstacle(report, Obstacle::CallerBlocked),
     ),
     phone(
         "no-full-screen",
         Who::Phone,
-        "an incoming call shows as a small notification only",
+        "an incoming call shows only as a small notification",
         "allow full-screen notifications for the app (Android 14 and later)",
         |report, _| obstacle(report, Obstacle::NoFullScreen),
     ),
     phone(
         "no-play-services",
         Who::Phone,
-        "Google Play services are missing, off or too old, so no message arrives",
-        "install or update them, or use another push provider",
+        "Google Play services are missing, disabled or too old, so no push arrives",
+        "install, enable or update them, or use another push provider",
         |report, _| obstacle(report, Obstacle::NoPlayServices) || obstacle(report, Obstacle::OldPlayServices),
     ),
     phone(
         "battery-settings",
         Who::Phone,
         "the phone's battery settings keep the app from running",
-        "set the app's battery use to unrestricted; for this phone's maker see dontkillmyapp.com",
+        "set the app's battery use to unrestricted; dontkillmyapp.com has instructions for each maker",
         |report, _| {
             [Obstacle::BackgroundRestricted, Obstacle::RarelyUsed, Obstacle::MakerStopsApps, Obstacle::Hibernation]
                 .into_iter()
@@ -572,29 +572,29 @@ pub const CAUSES: &[Cause] = &[
     phone(
         "background-off",
         Who::Phone,
-        "the app may not run in the background: log-outs and bindings wait until it is opened",
-        "switch Background App Refresh on for the app, and Low Power Mode off",
+        "the app may not run in the background, so log-outs and refreshes wait until the user opens it",
+        "turn on Background App Refresh for the app, and turn off Low Power Mode",
         |report, _| obstacle(report, Obstacle::BackgroundRefreshOff) || obstacle(report, Obstacle::LowPower),
     ),
     phone(
         "pushes-lowered",
         Who::PushProvider,
         "the last push that was sent with high priority was delivered with normal priority",
-        "Android does so where high-priority messages show the user nothing: send them for calls only, and always show one",
+        "Android does this when high-priority messages show nothing to the user: send them only for calls, and show every call",
         |report, _| obstacle(report, Obstacle::Deprioritised),
     ),
     phone(
         "not-entitled",
         Who::App,
         "the app may not receive pushes or show calls: an entitlement or background mode is missing",
-        "add Push Notifications and the background mode Voice over IP in Xcode, and sign with a profile that has them",
+        "add Push Notifications and the background mode Voice over IP in Xcode, and sign with a profile that contains both",
         |report, _| obstacle(report, Obstacle::NotEntitled) || obstacle(report, Obstacle::NoPushEntitlement),
     ),
     phone(
         "wrong-push-environment",
         Who::App,
-        "the app's tokens belong to another environment of APNs than the server is told of",
-        "leave the environment out of the push settings, or take Environment.ofThisApp()",
+        "the server is told another APNs environment than the one that the app's tokens belong to",
+        "leave the environment out of the push settings, or use Environment.ofThisApp()",
         |report, _| obstacle(report, Obstacle::WrongPushEnvironment),
     ),
     phone(
@@ -611,7 +611,7 @@ pub const CAUSES: &[Cause] = &[
         "push-refused",
         Who::Server,
         "the server refuses to push to this phone",
-        "set up the app's push provider at the server; sipwake doctor shows what it refuses",
+        "configure the app's push provider at the server; sipwake doctor shows what the server refuses",
         |report, _| {
             let last = report.decisions.iter().rev().find(|noted| noted.name == "registered");
             last.is_some_and(|noted| noted.word("push") == Some("refused"))
@@ -621,14 +621,14 @@ pub const CAUSES: &[Cause] = &[
         "not-registered",
         Who::App,
         "an account is not registered",
-        "see why in the last decisions, and call register at each start of the app",
+        "the last decisions say why; call register at each start of the app",
         |report, _| report.accounts.iter().any(|account| account.stopped),
     ),
     phone(
         "no-push-came",
         Who::Server,
-        "the phone is registered with a token, and no push came",
-        "does the server push at all for this binding (sipwake doctor --call)? Does it have the provider's key, and the right app id?",
+        "the phone is registered with a token, but no push came",
+        "check whether the server pushes to this binding at all (sipwake doctor --call), and whether it has the provider's key and the right app id",
         |report, wakes| {
             wakes.is_empty() && !report.accounts.is_empty() && report.accounts.iter().all(|account| account.token)
         },

@@ -7,10 +7,10 @@ use sipwake_core::record::Noted;
 use crate::sentence::{Lane, lane, sentence};
 use crate::wake::Wake;
 
-/// Wakes in one picture.
+/// The most wakes in one picture.
 const MOST: usize = 50;
 
-/// One line a step.
+/// Writes one line for each step.
 pub(crate) fn text(wake: &Wake) -> String {
     let mut text = String::new();
     for noted in wake.steps() {

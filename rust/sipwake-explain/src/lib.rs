@@ -1,5 +1,5 @@
-//! Says why a phone did not ring, from the report that it sent: for each wake what happened and, where the phone did not ring, the
-//! most probable cause and who can fix it.
+//! Says why a phone did not ring, from the report that it sent. It shows for each wake what happened. If the phone did
+//! not ring, it shows the most probable cause and who can fix it.
 //!
 //! It reads a [`Report`] and shows only numbers and words from fixed lists, so a forged file cannot make it show a
 //! text.
@@ -43,12 +43,13 @@ impl Explanation {
         &self.wakes
     }
 
-    /// The causes that fit a wake, the most probable first; none where the phone rang and there is nothing to say.
+    /// The causes that fit a wake, the most probable first. There are none if the phone rang and there is nothing to
+    /// say.
     pub fn causes(&self, wake: &Wake) -> Vec<&'static Cause> {
         causes::of_wake(wake, &self.report)
     }
 
-    /// What keeps pushes from coming at all, or calls from being heard, whatever wakes there were.
+    /// What keeps pushes from coming, or calls from being heard, independently of the wakes.
     pub fn standing(&self) -> Vec<&'static Cause> {
         causes::of_phone(&self.report, &self.wakes)
     }
@@ -58,8 +59,8 @@ impl Explanation {
         let missed = self.wakes.iter().filter(|wake| !wake.outcome().is_well()).count();
         match (self.wakes.len(), missed) {
             (0, _) => match self.standing().first() {
-                Some(cause) => format!("No push is in this report: {}.", cause.what),
-                None => "No push is in this report: none reached the phone.".to_owned(),
+                Some(cause) => format!("This report has no push: {}.", cause.what),
+                None => "This report has no push: none reached the phone.".to_owned(),
             },
             (all, 0) => format!("{all} of {all} wakes went well."),
             (all, missed) => {

@@ -9,11 +9,11 @@ use crate::causes::Cause;
 use crate::ladder::{self, escaped};
 use crate::wake::Wake;
 
-/// Wall time in milliseconds, as people read it.
+/// Writes a wall time in milliseconds as a date.
 fn date(millis: u64) -> String {
     let seconds = i64::try_from(millis / 1000).unwrap_or(i64::MAX);
     UtcDateTime::from_unix_timestamp(seconds).map_or_else(
-        |_| "at a time that no clock shows".to_owned(),
+        |_| "at an invalid time".to_owned(),
         |at| {
             let (date, time) = (at.date(), at.time());
             let (year, month, day) = (date.year(), u8::from(date.month()), date.day());
@@ -42,7 +42,7 @@ pub(crate) fn text(explanation: &Explanation) -> String {
     }
     let standing = explanation.standing();
     if !standing.is_empty() {
-        text += "\nWhatever the wakes say:\n";
+        text += "\nFor the whole phone:\n";
         for cause in standing {
             let _ = writeln!(text, "  {}\n    fix: {}", why(cause), cause.mend);
         }
@@ -51,11 +51,16 @@ pub(crate) fn text(explanation: &Explanation) -> String {
     text
 }
 
-/// The numbers that an operator wants.
+/// The numbers for an operator.
 fn numbers(explanation: &Explanation) -> String {
     let counters = &explanation.report.counters;
+    let known = counters.wakes_with_invite.saturating_add(counters.wakes_without_invite);
+    let open = match counters.wakes.saturating_sub(known) {
+        0 => String::new(),
+        open => format!(", {open} were still open when their process or this report ended"),
+    };
     let mut text = format!(
-        "Counted: {} calls announced by push, {} of them came, {} did not; {} pushes made no sound.\n",
+        "Counted: {} calls announced by push, {} of them came, {} did not{open}; {} pushes made no sound.\n",
         counters.wakes, counters.wakes_with_invite, counters.wakes_without_invite, counters.silent_pushes
     );
     for (what, span) in [
@@ -76,7 +81,7 @@ fn numbers(explanation: &Explanation) -> String {
     if explanation.report.unknown > 0 {
         let _ = writeln!(
             text,
-            "{} decisions have codes that this version does not know: a newer sipwake says more.",
+            "{} decisions have codes that this version does not know: use a newer sipwake.",
             explanation.report.unknown
         );
     }
@@ -91,7 +96,7 @@ pub(crate) fn html(explanation: &Explanation) -> String {
     };
     let standing: String = explanation.standing().into_iter().map(item).collect();
     if !standing.is_empty() {
-        let _ = write!(body, "<h2>Whatever the wakes say</h2>\n<ul>{standing}</ul>\n");
+        let _ = write!(body, "<h2>For the whole phone</h2>\n<ul>{standing}</ul>\n");
     }
     for wake in explanation.wakes() {
         let _ = writeln!(body, "<h2>{}</h2>", escaped(&head(wake)));

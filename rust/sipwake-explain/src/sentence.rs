@@ -2,7 +2,7 @@
 
 use sipwake_core::record::{Code, Kind, Noted, Value};
 
-/// Which two sides a step is drawn between.
+/// The two sides between which a step is drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lane {
     /// From the push provider to the phone.
@@ -26,7 +26,7 @@ pub(crate) fn lane(noted: &Noted) -> Lane {
     }
 }
 
-/// What was decided, in few words.
+/// A decision in a few words.
 pub(crate) fn sentence(noted: &Noted) -> String {
     let word = |fact| noted.word(fact).unwrap_or("unknown");
     let number = |fact| noted.number(fact).unwrap_or(0);
@@ -40,16 +40,19 @@ pub(crate) fn sentence(noted: &Noted) -> String {
             format!("the push was {} s old, and its priority was lowered", number("age"))
         }
         "push-delivered" => format!("the push was {} s old", number("age")),
-        "call-announced" => format!("the phone waits for the call, {} s at most", number("window")),
+        "call-announced" => format!("the phone waits for the INVITE, {} s at most", number("window")),
         "register-owed" if word("in_flight") == "yes" => "a REGISTER is in flight; another one will follow".to_owned(),
+        "register-owed" => "the push leads to a REGISTER".to_owned(),
+        "push-again" if word("invite_here") == "yes" => "another push for this call, whose INVITE is here".to_owned(),
+        "push-again" => "another push for this call".to_owned(),
         "register-sent" => {
             let what = match word("purpose") {
                 "bind" => "REGISTER",
-                "query" => "REGISTER, a question",
-                _ => "REGISTER, a removal",
+                "query" => "REGISTER, a query",
+                _ => "REGISTER that removes a binding",
             };
             match word("auth") {
-                "kept-nonce" => format!("{what} with the kept nonce"),
+                "kept-nonce" => format!("{what} with the stored nonce"),
                 "challenge" => format!("{what} with the response to a challenge"),
                 _ => format!("{what} without credentials"),
             }
@@ -70,21 +73,24 @@ pub(crate) fn sentence(noted: &Noted) -> String {
         "flow-down" if word("was_up") == "yes" => format!("the connection broke: {}", spelled(word("why"))),
         "flow-down" => format!("no connection: {}", spelled(word("why"))),
         "invite-joined" => format!("INVITE, {} ms after its push", number("after")),
-        "invite-new" => "INVITE that no push had announced".to_owned(),
+        "invite-new" => "INVITE without a push before it".to_owned(),
         "invite-again" => "INVITE again".to_owned(),
         "invite-refused" => format!("{} to an INVITE", number("status")),
-        "call-ended" if number("status") > 0 => format!("over: {} ({})", spelled(word("how")), number("status")),
-        "call-ended" => format!("over: {}", spelled(word("how"))),
-        "process-started" => "the process ended, and a new one began".to_owned(),
-        "tombstone" => format!("of a call that is over: {}", spelled(word("ended"))),
+        "call-ended" if number("status") > 0 => {
+            format!("the call ended: {} ({})", spelled(word("how")), number("status"))
+        }
+        "call-ended" => format!("the call ended: {}", spelled(word("how"))),
+        "process-started" => "the process ended, and a new one started".to_owned(),
+        "tombstone" => format!("for a call that has ended: {}", spelled(word("ended"))),
         "dropped" => format!("dropped: {}", spelled(word("what"))),
         "logged-out" => format!("logged out: {}", spelled(word("removed"))),
+        "clock-set" if word("back") == "yes" => format!("the clock was set back by {} s", number("by")),
         "clock-set" => format!("the clock was set by {} s", number("by")),
         _ => plain(noted),
     }
 }
 
-/// As the list says it, with what it carries.
+/// A decision as the list of codes describes it, with its facts.
 fn plain(noted: &Noted) -> String {
     let code = Code::of(noted.code);
     let meaning = code.map_or("", |code| code.meaning).trim().trim_end_matches('.');
@@ -109,7 +115,7 @@ fn spelled(word: &str) -> String {
         "dns" => "the server's name has no address".to_owned(),
         "closed" => "the server closed it".to_owned(),
         "tls" => "TLS".to_owned(),
-        "not-sip" => "what came is not SIP".to_owned(),
+        "not-sip" => "the received data is not SIP".to_owned(),
         other => other.replace('-', " "),
     }
 }

@@ -1,12 +1,12 @@
-//! Puts the decisions of a report together to wakes.
+//! Sorts the decisions of a report by wake.
 
 use sipwake_core::record::{Id, Noted, Report};
 
-/// A wake's decisions come within so many milliseconds of its push.
+/// How long after its push a decision may belong to a wake, in milliseconds.
 const LASTS: u64 = 120_000;
-/// More wakes than any report holds that a phone wrote.
+/// The most wakes that are shown. No report from a phone has more.
 const MOST: usize = 1_000;
-/// Decisions of one wake.
+/// The most decisions of one wake.
 const MOST_STEPS: usize = 200;
 
 /// One push, or one call that came without any, and what followed.
@@ -64,13 +64,13 @@ impl Outcome {
         match self {
             Self::Answered => "the phone rang and the call was answered",
             Self::Rang => "the phone rang",
-            Self::NoInvite => "the push announced a call, and the call itself never came",
-            Self::OverBefore => "the call was over before it reached the phone",
+            Self::NoInvite => "the push announced a call, but the INVITE never came",
+            Self::OverBefore => "the call ended before its INVITE reached the phone",
             Self::Silent => "the push made no sound",
-            Self::Killed => "the process ended before the call came",
-            Self::Refused => "the call came and was refused",
-            Self::NoCall => "the push was for no call",
-            Self::Open => "the report was made while this went on",
+            Self::Killed => "the process ended before the INVITE came",
+            Self::Refused => "the INVITE came, and the phone refused it",
+            Self::NoCall => "the push was not for a call",
+            Self::Open => "the report was made before this wake ended",
         }
     }
 
@@ -81,7 +81,7 @@ impl Outcome {
 }
 
 impl Wake {
-    /// All wakes of a report, the oldest first.
+    /// All wakes of a report, oldest first.
     pub(crate) fn all(report: &Report) -> Vec<Self> {
         let mut wakes: Vec<Self> = Vec::new();
         for noted in &report.decisions {
@@ -113,7 +113,7 @@ impl Wake {
 
     fn offer(&mut self, noted: &Noted) {
         let own = noted.call.is_some() && self.call == noted.call;
-        // A cancel that overtook its push, or what is found at an earlier end, names the same call.
+        // A cancel that overtook its push has the same call. So has a push or an INVITE for a call that ended earlier.
         if self.over && !own {
             return;
         }
@@ -157,22 +157,22 @@ impl Wake {
         self.account
     }
 
-    /// Whether this was decided.
+    /// Whether there is a decision with this name.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.find(name).is_some()
     }
 
-    /// The first decision of this name.
+    /// The first decision with this name.
     pub(crate) fn find(&self, name: &str) -> Option<&Noted> {
         self.steps.iter().find(|noted| noted.name == name)
     }
 
-    /// Whether a decision of this name carries this word.
+    /// Whether a decision with this name carries this word.
     pub(crate) fn says(&self, name: &str, fact: &str, word: &str) -> bool {
         self.steps.iter().any(|noted| noted.name == name && noted.word(fact) == Some(word))
     }
 
-    /// Whether a decision of this name carries a number of this range.
+    /// Whether a decision with this name carries a number in this range.
     pub(crate) fn counts(&self, name: &str, fact: &str, range: std::ops::RangeInclusive<u32>) -> bool {
         let in_range = |noted: &Noted| noted.number(fact).is_some_and(|number| range.contains(&number));
         self.steps.iter().any(|noted| noted.name == name && in_range(noted))

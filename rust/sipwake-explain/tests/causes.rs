@@ -1,4 +1,4 @@
-//! Each cause has a report that shows it, and `docs/explain.md` lists them.
+//! Each cause has a report that shows it, and `docs/explain.md` lists all causes.
 
 use std::fmt::Write as _;
 
@@ -11,7 +11,7 @@ const CALL: &str = "0a0b0c0d";
 const ACCOUNT: &str = "01020304";
 const BEGAN: u64 = 1_790_000_000_000;
 
-/// `milliseconds name fact=value …`, one decision a line; `call` marks those of the call.
+/// `milliseconds name fact=value …`, one decision per line; `call` marks the decisions of the call.
 fn decisions(story: &str) -> Vec<Value> {
     let lines = story.lines().map(str::trim).filter(|line| !line.is_empty());
     lines
@@ -69,7 +69,7 @@ fn unopened(why: &str) -> String {
     format!("0 push-judged call asks=ring silence=none told=report-call\n0 push-unopened call why={why}\n{MISSED}")
 }
 
-/// The way to the server failed.
+/// The connection to the server failed.
 fn no_way(why: &str) -> String {
     format!(
         "0 push-judged call asks=ring silence=none told=report-call\n1 flow-opened over=tls\n90 flow-down why={why} was_up=no
@@ -83,7 +83,7 @@ fn answered(status: u16, why: &str) -> String {
     )
 }
 
-/// The story of each cause of a wake, which must come out first.
+/// For each cause of a failed wake, a story in which that cause must be the first.
 fn stories() -> Vec<(&'static str, String, Value)> {
     let none = Value::Null;
     let plain = |code, story: String| (code, story, none.clone());
@@ -177,7 +177,7 @@ fn stories() -> Vec<(&'static str, String, Value)> {
     ]
 }
 
-/// What stands beside any wake.
+/// What can come beside any wake.
 fn standing() -> Vec<(&'static str, &'static str, Value, Value)> {
     let with = |obstacle: &str| json!({"obstacles": [obstacle]});
     let without_token = json!([{"account": ACCOUNT, "registered": true, "bound_for": 9, "token": false, "stopped": false, "gateways": 1}]);
@@ -202,7 +202,7 @@ fn standing() -> Vec<(&'static str, &'static str, Value, Value)> {
 }
 
 #[test]
-fn each_cause_is_found_in_the_story_that_shows_it() {
+fn each_cause_is_found_in_a_story_that_shows_it() {
     let mut shown = Vec::new();
     for (code, story, platform) in stories() {
         let explanation = explained(&story, &platform, &alice());
@@ -255,17 +255,17 @@ fn each_wake_has_its_own_steps() {
 }
 
 #[test]
-fn text_page_and_picture_say_the_same_and_hold_no_markup_of_the_file() {
+fn text_page_and_picture_agree_and_show_no_markup_from_the_file() {
     let explanation = explained(&format!("{RINGS}\n{REGISTERED}\n{MISSED}"), &Value::Null, &alice());
-    let what = "the phone registered in time, and the server never sent the call";
+    let what = "the phone registered in time, but the server never sent the INVITE";
     assert!(explanation.text().contains(what) && explanation.html().contains(what));
     assert!(explanation.verdict().starts_with("1 of 1 wakes did not go well."), "{}", explanation.verdict());
     assert_eq!(explanation.json()["wakes"][0]["causes"][0]["code"], "invite-never-came");
-    assert!(explanation.svg().starts_with("<svg ") && explanation.svg().contains("REGISTER with the kept nonce"));
+    assert!(explanation.svg().starts_with("<svg ") && explanation.svg().contains("REGISTER with the stored nonce"));
 }
 
 #[test]
-fn every_code_can_be_said() {
+fn every_code_has_a_text() {
     for code in CODES {
         let explanation = explained(
             &format!("0 push-judged call asks=ring silence=none told=report-call\n1 {} call", code.name),
@@ -278,7 +278,38 @@ fn every_code_can_be_said() {
 }
 
 #[test]
-fn the_causes_in_the_docs_are_those_of_the_code() {
+fn a_yes_or_no_is_written_in_words() {
+    for (decision, words) in [
+        ("register-owed in_flight=no", "the push leads to a REGISTER"),
+        ("register-owed in_flight=yes", "a REGISTER is in flight; another one will follow"),
+        ("push-again call invite_here=no", "another push for this call"),
+        ("push-again call invite_here=yes", "another push for this call, whose INVITE is here"),
+        ("clock-set by=9 back=yes", "the clock was set back by 9 s"),
+    ] {
+        let explanation = explained(
+            &format!("0 push-judged call asks=ring silence=none told=report-call\n1 {decision}"),
+            &Value::Null,
+            &alice(),
+        );
+        let text = explanation.text();
+        assert!(text.lines().any(|line| line.ends_with(&format!("  {words}"))), "{decision}: {text}");
+        assert!(!text.contains("(no)") && !text.contains("(yes)"), "{text}");
+    }
+}
+
+#[test]
+fn a_call_whose_end_is_unknown_is_counted_as_such() {
+    let report = json!({
+        "sipwake_report": 1, "version": "0.1.0", "at": BEGAN, "accounts": [], "platform": null, "decisions": [],
+        "counters": {"wakes": 5, "wakes_with_invite": 2, "wakes_without_invite": 1},
+    });
+    let explanation = Explanation::of(report.to_string().as_bytes()).expect("a report");
+    let counted = "5 calls announced by push, 2 of them came, 1 did not, 2 were still open when their process or this report ended;";
+    assert!(explanation.text().contains(counted), "{}", explanation.text());
+}
+
+#[test]
+fn the_docs_list_the_causes_of_the_code() {
     const BEGIN: &str = "<!-- causes -->\n";
     const END: &str = "<!-- /causes -->";
     let mut table = String::from("| cause | what happened | who can fix it | what to do |\n|---|---|---|---|\n");

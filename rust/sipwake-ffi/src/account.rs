@@ -1,4 +1,4 @@
-//! Accounts as apps state them.
+//! The settings of accounts.
 
 use sipwake::core::account::Account;
 use sipwake::core::digest::Algorithm;
@@ -46,10 +46,10 @@ pub enum DigestAlgorithm {
     Sha512Slash256,
 }
 
-/// `H(username ":" realm ":" password)` for one realm: as good as the password there, useless elsewhere.
+/// `H(username ":" realm ":" password)` for one realm. In that realm it works like the password; elsewhere it is useless.
 #[derive(Clone, PartialEq, Eq, uniffi::Record)]
 pub struct RealmHa1 {
-    /// The realm that went into the hash, compared exactly.
+    /// The realm that went into the hash. It is compared exactly.
     pub realm: String,
     /// The hash.
     pub algorithm: DigestAlgorithm,
@@ -86,7 +86,7 @@ pub struct UpperServer {
     pub domain: Option<String>,
 }
 
-/// The settings of an account. It is checked when the client gets it.
+/// The settings of an account. The client checks them when it gets them.
 #[derive(Clone, PartialEq, Eq, uniffi::Record)]
 pub struct AccountConfig {
     /// The address of record, `sip:alice@example.com` or `alice@example.com`.
@@ -96,10 +96,10 @@ pub struct AccountConfig {
     /// The name shown to others.
     #[uniffi(default = None)]
     pub display_name: Option<String>,
-    /// The user name of the digest answer; the AOR's user part when absent.
+    /// The user name for the digest. If it is not set, the AOR's user part is used.
     #[uniffi(default = None)]
     pub auth_user: Option<String>,
-    /// The registrar's URI; the AOR's domain when absent. Becomes the Request-URI.
+    /// The registrar's URI, which becomes the Request-URI. If it is not set, the AOR's domain is used.
     #[uniffi(default = None)]
     pub registrar: Option<String>,
     /// A proxy that every request is sent to (RFC 3261 section 8.1.2), as a URI.
@@ -111,48 +111,51 @@ pub struct AccountConfig {
     /// The server behind the gateway.
     #[uniffi(default = None)]
     pub upper: Option<UpperServer>,
-    /// The realm of the upper server, for `X-PIID`; learnt from its challenge when absent.
+    /// The realm of the upper server, for `X-PIID`. If it is not set, the client learns it from the challenge.
     #[uniffi(default = None)]
     pub realm: Option<String>,
-    /// The transport, where no URI names one.
+    /// The transport, if no URI names one.
     #[uniffi(default = None)]
     pub transport: Option<Transport>,
-    /// The lifetime asked for, in seconds; at least 1.
+    /// The lifetime to ask for, in seconds, at least 1.
     #[uniffi(default = 3600)]
     pub expires_seconds: u32,
-    /// The `User-Agent` header; left out when absent.
+    /// The `User-Agent` header. If it is not set, the header is left out.
     #[uniffi(default = None)]
     pub user_agent: Option<String>,
     /// The instance id of RFC 5626, a URN such as `urn:uuid:…`. It must always be the same for one installation.
     #[uniffi(default = None)]
     pub instance_id: Option<String>,
-    /// Seconds between keep-alives on an idle flow (RFC 5626 section 3.5); none are sent when absent.
+    /// Seconds between keep-alives on an idle flow (RFC 5626 section 3.5). If it is not set, none are sent.
     #[uniffi(default = None)]
     pub keep_alive_seconds: Option<u32>,
-    /// Lets `X-PIID`, which is as good as the password, leave over a transport that others can read.
+    /// Allows `X-PIID`, which works like the password, over a transport that others can read.
     #[uniffi(default = false)]
     pub allow_cleartext_secrets: bool,
-    /// The weakest hash that a challenge may ask for. One that asks for less is refused, with a warning. If absent, any
-    /// is accepted, except on a network where the same realm asked for more before.
+    /// The weakest hash that a challenge may ask for. The client refuses a challenge that asks for a weaker one, with a
+    /// warning. If it is not set, any hash is accepted, except on a network where the same realm asked for a stronger
+    /// one before.
     #[uniffi(default = None)]
     pub minimum_digest: Option<DigestAlgorithm>,
-    /// Takes no 2xx for a success unless the server proves that it knows the password (`rspauth`, RFC 7616 section 3.5).
+    /// Takes a 2xx for a success only if the server proves that it knows the password (`rspauth`, RFC 7616 section
+    /// 3.5).
     #[uniffi(default = false)]
     pub require_server_proof: bool,
-    /// Answers no challenge to a request inside a call: such a challenge may come from the caller.
+    /// Answers no challenge to a request inside a call, because such a challenge may come from the caller.
     #[uniffi(default = false)]
     pub ignore_challenges_in_calls: bool,
-    /// Whether `X-PIID` is sent. When absent: where a gateway or server of Mizutech's is configured, by a mode, by `upper`, or by
-    /// `gateways` with push settings that name the `X-MPUSH` dialect.
+    /// Whether `X-PIID` is sent. If it is not set, it is sent if a gateway or a server by Mizutech is configured: by a
+    /// mode, by `upper`, or by `gateways` with push settings that name the `X-MPUSH` dialect.
     #[uniffi(default = None)]
     pub send_piid: Option<bool>,
-    /// Sends this phone's key for sealed pushes in each REGISTER that binds a token, as `X-Push-Key`: over TLS, to a
-    /// host in this configuration, and never to a redirect's target. Every hop that sees it can forge sealed pushes.
+    /// Sends this phone's key for sealed pushes, as `X-Push-Key`, in each REGISTER that binds a token. It goes out only
+    /// over TLS and to a host in this configuration, never to a redirect's target. Every hop that sees the key can
+    /// forge sealed pushes.
     #[uniffi(default = false)]
     pub send_push_key: bool,
-    /// Believes nothing in a push that neither the app's decryptor nor the phone's own key opened. Such a push
-    /// registers like one without content, and announces and ends no call. Over PushKit, which needs a call, it is one
-    /// from an unknown caller.
+    /// Trusts the content of a push only if the app's decryptor or the phone's own key opened it. Any other push
+    /// registers like one without content, and announces and ends no call. PushKit needs a call, so there it becomes a
+    /// call from an unknown caller.
     #[uniffi(default = false)]
     pub sealed_pushes_only: bool,
     /// Registers again with the address that the server saw (RFC 3581), for servers that do not use it by themselves.
@@ -165,16 +168,16 @@ pub struct AccountConfig {
 pub struct AccountSetup {
     /// The account.
     pub account: AccountConfig,
-    /// Its push settings; without them it registers without push.
+    /// Its push settings. Without them it registers without push.
     #[uniffi(default = None)]
     pub push: Option<PushConfig>,
-    /// One of Mizutech's push modes; it changes the dialects and, for a gateway, where the account registers.
+    /// One of Mizutech's push modes. It changes the dialects and, for a gateway, also where the account registers.
     #[uniffi(default = None)]
     pub mode: Option<PushMode>,
 }
 
 impl AccountSetup {
-    /// What the two halves are for the client.
+    /// Returns the account and push settings for the client.
     pub(crate) fn into_parts(self) -> (sipwake::AccountConfig, Option<sipwake::PushConfig>) {
         let mut account = sipwake::AccountConfig::from(self.account);
         let mut push = self.push.map(sipwake::PushConfig::from);
@@ -260,11 +263,11 @@ impl From<DigestAlgorithm> for Algorithm {
     }
 }
 
-/// Returns the id that an account has in every client and event: 16 hexadecimal digits made of its AOR and registrar, the
-/// same across restarts and whatever the other fields say.
+/// Returns the id that an account has in every client and event. It is 16 hexadecimal digits made from the AOR and the
+/// registrar. It stays the same across restarts, and the other fields do not change it.
 ///
 /// # Errors
-/// `InvalidField`, when the account cannot be used.
+/// `InvalidField` if the account cannot be used.
 #[uniffi::export]
 pub fn account_id(account: AccountConfig) -> Result<String, SipWakeError> {
     Ok(Account::parse(account.into())?.key().to_string())
@@ -302,7 +305,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn the_id_depends_on_aor_and_registrar_alone() {
+    fn the_id_depends_only_on_aor_and_registrar() {
         let id = account_id(alice()).expect("valid");
         assert_eq!(id.len(), 16);
         assert_eq!(account_id(AccountConfig { display_name: Some("Alice".into()), ..alice() }).expect("valid"), id);

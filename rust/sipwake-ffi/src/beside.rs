@@ -23,7 +23,7 @@ use crate::report::PhoneState;
 use crate::runtime::start_thread;
 use crate::store::{ForeignStore, StateStore};
 
-/// What the companion tells by itself.
+/// What the companion reports by itself.
 #[expect(clippy::large_enum_variant, reason = "one at a time is told, and UniFFI takes no box")]
 #[derive(Clone, PartialEq, uniffi::Enum)]
 pub enum CompanionTold {
@@ -34,79 +34,79 @@ pub enum CompanionTold {
     },
     /// To the other stack: register now, with what `register_tags` says.
     Register {
-        /// Whose.
+        /// The account's id.
         account: String,
     },
-    /// To the other stack: accept the INVITE of this call, which the user has answered, and say `answered`.
+    /// To the other stack: accept the INVITE of this call, because the user has answered. Then call `answered`.
     Accept {
         /// The call.
         call: String,
     },
-    /// To the other stack: answer each INVITE of this call that it holds with this status.
+    /// To the other stack: respond with this status to each INVITE of this call that it holds.
     Refuse {
         /// The call.
         call: String,
         /// The status.
         status: u16,
     },
-    /// To the other stack: end this call, which was answered, and say `ended`.
+    /// To the other stack: end this call, which was answered. Then call `ended`.
     HangUp {
         /// The call.
         call: String,
     },
 }
 
-/// Takes what the companion tells, one after the other, on a thread made for it.
+/// Takes what the companion reports, one after the other, on a thread of its own.
 #[uniffi::export(callback_interface)]
 pub trait CompanionListener: Send + Sync {
     /// Takes something.
     ///
     /// # Errors
-    /// What is thrown is told as `Event::ListenerFailed`.
+    /// What is thrown becomes the event `Event::ListenerFailed`.
     fn on_told(&self, told: CompanionTold) -> Result<(), CallbackError>;
 }
 
-/// What the next REGISTER of another stack must say. Holds tokens: not for logs.
+/// What the next REGISTER of another stack must say. It holds tokens, so do not log it.
 #[derive(Clone, PartialEq, Eq, uniffi::Record)]
 pub struct CompanionRegister {
-    /// By which `heard` and `sent` name it.
+    /// The number that `heard` and `sent` name it by.
     pub number: u64,
-    /// Whose it is.
+    /// The account's id.
     pub account: String,
     /// What goes into header fields, the Contact URI and the Contact header.
     pub tags: RegisterTags,
-    /// The whole Contact URI, where it is known: in a removal it is the one that was bound.
+    /// The whole Contact URI, if it is known. In a removal it is the one that was bound.
     pub contact: Option<String>,
-    /// Contact URIs that go beside it, each with `;expires=0`.
+    /// Contact URIs to add, each with `;expires=0`.
     pub removed: Vec<String>,
-    /// The value of `Expires`: 0 removes.
+    /// The value of `Expires`. 0 removes the binding.
     pub expires_seconds: u32,
     /// The Request-URI.
     pub request_uri: String,
-    /// The `uri` of the digest answer, where it is not the Request-URI.
+    /// The `uri` of the digest answer, if it is not the Request-URI.
     pub digest_uri: Option<String>,
-    /// Where it goes: a SIP URI or a WebSocket address.
+    /// Where to send it: a SIP URI or a WebSocket address.
     pub gateway: String,
 }
 
-/// A response to a REGISTER, as the other stack shows it. May hold tokens: not for logs.
+/// A response to a REGISTER, as the other stack shows it. It may hold tokens, so do not log it.
 #[derive(Clone, PartialEq, Eq, uniffi::Record)]
 pub struct RegisterResponse {
-    /// The status. 408 where none came.
+    /// The status. 408 if no response came.
     pub status: u16,
-    /// The reason phrase; empty where the stack hides it.
+    /// The reason phrase. Empty if the stack does not show it.
     pub phrase: String,
-    /// The header fields, as many as the stack shows.
+    /// The header fields that the stack shows.
     pub headers: Vec<NamedValue>,
-    /// The number of the REGISTER that it answers, where the app knows.
+    /// The number of its REGISTER, if the app knows it.
     pub register: Option<u64>,
-    /// The Call-ID of that REGISTER; taken from the headers where it is among them.
+    /// The Call-ID of that REGISTER. If it is among the headers, it is taken from there.
     pub call_id: Option<String>,
-    /// Its CSeq, likewise.
+    /// Its CSeq, in the same way.
     pub cseq: Option<u32>,
 }
 
-/// What follows from an answer.
+/// What follows from a response.
 #[derive(Debug, Clone, PartialEq, Eq, uniffi::Enum)]
 pub enum CompanionNext {
     /// Nothing, until the companion asks for a REGISTER.
@@ -115,9 +115,9 @@ pub enum CompanionNext {
     Again,
     /// Answer the challenge.
     Authenticate {
-        /// Take the tags first: they have changed.
+        /// Take the tags first, because they have changed.
         changed: bool,
-        /// The `uri` of the digest answer, where it is not the Request-URI.
+        /// The `uri` of the digest answer, if it is not the Request-URI.
         digest_uri: Option<String>,
     },
     /// It failed.
@@ -128,15 +128,15 @@ pub enum CompanionNext {
         status: Option<u16>,
         /// In words.
         reason: String,
-        /// Milliseconds until it is tried again; absent: not before the app changes something.
+        /// Milliseconds until the next attempt. Absent means: not before the app changes something.
         retry_in_ms: Option<u64>,
     },
     /// The log-out is over.
     LoggedOut {
-        /// What the server's answer proves.
+        /// What the server's response proves.
         removed: Removed,
     },
-    /// It answers an earlier REGISTER, and says nothing about the one that is waited for.
+    /// It is a response to an earlier REGISTER, and says nothing about the current one.
     Old,
     /// Something that this version of the bindings has no name for.
     Other {
@@ -145,7 +145,7 @@ pub enum CompanionNext {
     },
 }
 
-/// What an answer means.
+/// What a response means.
 #[derive(Debug, Clone, PartialEq, Eq, uniffi::Record)]
 pub struct CompanionAnswer {
     /// What to do.
@@ -163,26 +163,26 @@ pub struct CompanionAnswer {
 pub enum CompanionInvite {
     /// It rings.
     Ring {
-        /// The call: the name that its push has, if one came.
+        /// The call's UUID, which is that of its push if one came.
         call: String,
-        /// Another INVITE of this call rings already.
+        /// Another INVITE of this call is ringing already.
         again: bool,
     },
-    /// The user answered before it came: accept it.
+    /// The user answered before it came. Accept it.
     Accept {
         /// The call.
         call: String,
     },
-    /// It does not ring: answer it with this status.
+    /// It does not ring. Send this status.
     Refuse {
-        /// The call; absent where nobody is called here.
+        /// The call. Absent if nobody here is called.
         call: Option<String>,
         /// The status.
         status: u16,
     },
 }
 
-/// A log-out that no answer has proven or accepted.
+/// A log-out that no response has proven or accepted.
 #[derive(Clone, PartialEq, Eq, uniffi::Record)]
 pub struct PendingLogOut {
     /// The account's id.
@@ -195,9 +195,9 @@ pub struct PendingLogOut {
     pub credentials: Credentials,
 }
 
-/// Keeps the promises of a client for another SIP stack, which registers and takes the calls. Opens no socket.
+/// Keeps the promises of a client for another SIP stack, which registers and takes the calls. It opens no socket.
 ///
-/// Each call reads or writes the store where it has to, on the caller's thread, and waits for no network.
+/// Each call reads or writes the store if necessary, on the caller's thread. It does not wait for the network.
 #[derive(uniffi::Object)]
 pub struct SipWakeCompanion(Arc<Shared>);
 
@@ -207,24 +207,24 @@ struct Shared {
 }
 
 struct State {
-    /// Gone after `shutdown`.
+    /// `None` after `shutdown`.
     companion: Option<Companion>,
     tell: UnboundedSender<CompanionTold>,
     told: Option<UnboundedReceiver<CompanionTold>>,
 }
 
 thread_local! {
-    /// Whether a companion is at work on this thread: the app's store must not call one.
+    /// Whether a companion runs on this thread. The app's store must not call one then.
     static AT_WORK: Cell<bool> = const { Cell::new(false) };
 }
 
 #[uniffi::export]
 impl SipWakeCompanion {
-    /// Makes a companion that knows these accounts, and takes up the log-outs that an earlier process could not have delivered. One
-    /// client or companion at a time to a store.
+    /// Makes a companion that knows these accounts, and takes over the log-outs that an earlier process could not
+    /// deliver. Only one client or companion may use a store at a time.
     ///
     /// # Errors
-    /// `InvalidField` for an account that cannot be used, `Unavailable` when the system gives no thread.
+    /// `InvalidField` for an account that cannot be used, `Unavailable` if the system gives no thread.
     #[uniffi::constructor]
     pub fn new(store: Box<dyn StateStore>, accounts: Vec<AccountSetup>) -> Result<Arc<Self>, SipWakeError> {
         logging::install();
@@ -252,10 +252,11 @@ impl SipWakeCompanion {
         Ok(Arc::new(companion))
     }
 
-    /// Tells this listener from now on, first of what happened since the companion was made. Only the first listener counts.
+    /// Reports to this listener from now on. It first gets what happened since the companion was made. Only the first
+    /// listener counts.
     ///
     /// # Errors
-    /// `Unavailable` when the system gives no thread.
+    /// `Unavailable` if the system gives no thread.
     pub fn listen(&self, listener: Box<dyn CompanionListener>) -> Result<(), SipWakeError> {
         let Some(told) = self.0.lock().told.take() else { return Ok(()) };
         start_thread("sipwake-told", Box::new(move || tell(told, &*listener)))
@@ -264,13 +265,13 @@ impl SipWakeCompanion {
     /// Adds an account, or changes the settings of the one with the same AOR and registrar. Returns its id.
     ///
     /// # Errors
-    /// `InvalidField`, which names the field and the rule; `ShutDown`.
+    /// `InvalidField`, which names the field and the rule. `ShutDown`.
     pub fn add_account(&self, setup: AccountSetup) -> Result<String, SipWakeError> {
         let (account, push) = setup.into_parts();
         self.with(|companion| Ok(companion.add_account(account, push)?.to_string()))
     }
 
-    /// Tells the other stack's own Contact URI, whenever that changes.
+    /// Sets the other stack's own Contact URI, whenever it changes.
     ///
     /// # Errors
     /// `NoSuchAccount`, `InvalidField`, `ShutDown`.
@@ -293,7 +294,7 @@ impl SipWakeCompanion {
         self.with(|companion| Ok(companion.set_tokens(&account, token.as_deref(), alert.as_deref())?.into()))
     }
 
-    /// Ends push and stays registered: from here on no push makes a sound.
+    /// Ends push and stays registered. From then on no push makes a sound.
     ///
     /// # Errors
     /// `NoSuchAccount`, `ShutDown`.
@@ -302,7 +303,28 @@ impl SipWakeCompanion {
         self.kept(|core, now| core.unbind_push(&account, now))
     }
 
-    /// Logs the user out. The log-out is stored; `pending` names it, in later processes too, until an answer that was heard ends it.
+    /// Keeps pushes from disturbing an account's user until then, in milliseconds since 1970 (`u64::MAX`: until further
+    /// notice). Without a time, or with one that has passed, this ends. It is like the client's. The stack is asked to
+    /// register.
+    ///
+    /// # Errors
+    /// `NoSuchAccount`, `ShutDown`.
+    pub fn set_do_not_disturb(&self, account: String, until_ms: Option<u64>) -> Result<Kept, SipWakeError> {
+        let account = key(&account)?;
+        let until = until_ms.map(|until| if until == u64::MAX { Duration::MAX } else { Duration::from_millis(until) });
+        self.kept(|core, now| core.set_do_not_disturb(&account, until, now))
+    }
+
+    /// Returns until when an account's user does not want to be disturbed, like the client's.
+    ///
+    /// # Errors
+    /// `NoSuchAccount` for a text that is not an account's id, `ShutDown`.
+    pub fn do_not_disturb(&self, account: String) -> Result<Option<u64>, SipWakeError> {
+        let account = key(&account)?;
+        self.core(|core, _| Ok(core.do_not_disturb(&account).map(milliseconds)))
+    }
+
+    /// Logs the user out. The log-out is stored. `pending` names it, in later processes too, until a response ends it.
     ///
     /// # Errors
     /// `NoSuchAccount`, `ShutDown`.
@@ -311,7 +333,7 @@ impl SipWakeCompanion {
         self.kept(|core, now| core.log_out(&account, now))
     }
 
-    /// Takes another realm for `X-PIID` than the one that it was pinned to.
+    /// Accepts another realm for `X-PIID` than the pinned one.
     ///
     /// # Errors
     /// `InvalidField`, `NoSuchAccount`, `ShutDown`.
@@ -320,7 +342,7 @@ impl SipWakeCompanion {
         self.kept(|core, now| core.accept_realm(&account, &realm, now))
     }
 
-    /// Says that the server may hold what no record tells of, as after an update from an app without sipwake.
+    /// Says that the server may hold a binding that is in no record, as after an update from an app without sipwake.
     ///
     /// # Errors
     /// `NoSuchAccount`, `ShutDown`.
@@ -337,16 +359,25 @@ impl SipWakeCompanion {
         self.with(|companion| Ok(companion.core().pending().into_iter().map(Into::into).collect()))
     }
 
-    /// Returns what the other stack's next REGISTER must say; everything that this depends on is stored.
+    /// Returns what the other stack's next REGISTER must say. Everything that it depends on is stored.
     ///
     /// # Errors
-    /// `NoSuchAccount`, `NoSuchRegister` where nothing of it is left to be sent, `ShutDown`.
+    /// `NoSuchAccount`, `NoSuchRegister` if there is nothing to send, `ShutDown`.
     pub fn register_tags(&self, account: String) -> Result<CompanionRegister, SipWakeError> {
         let account = key(&account)?;
         self.with(|companion| Ok(companion.register_tags(&account)?.into()))
     }
 
-    /// Returns the REGISTERs that take bindings back at gateways that were left.
+    /// Makes the other stack register now. Sends it `Register`, unless that was sent and its response is still to come.
+    ///
+    /// # Errors
+    /// `NoSuchAccount`, `ShutDown`.
+    pub fn register(&self, account: String) -> Result<(), SipWakeError> {
+        let account = key(&account)?;
+        self.core(|core, now| core.register(&account, now))
+    }
+
+    /// Returns the REGISTERs that remove bindings at left gateways.
     ///
     /// # Errors
     /// `ShutDown`.
@@ -355,7 +386,7 @@ impl SipWakeCompanion {
         Ok(there.into_iter().map(Into::into).collect())
     }
 
-    /// Tells under which Call-ID and CSeq the other stack has sent a REGISTER.
+    /// Says with which Call-ID and CSeq the other stack has sent a REGISTER.
     ///
     /// # Errors
     /// `NoSuchRegister`, `NoSuchAccount`, `ShutDown`.
@@ -367,7 +398,7 @@ impl SipWakeCompanion {
     /// Takes a response to a REGISTER of the other stack, and says what follows from it.
     ///
     /// # Errors
-    /// `InvalidField` for what is no response, `NoSuchRegister`, `NoSuchAccount`, `ShutDown`. Nothing was changed then.
+    /// `InvalidField` for what is not a response, `NoSuchRegister`, `NoSuchAccount`, `ShutDown`. They change nothing.
     pub fn heard(&self, account: String, response: RegisterResponse) -> Result<CompanionAnswer, SipWakeError> {
         let account = key(&account)?;
         let headers = borrowed(&response.headers);
@@ -381,7 +412,7 @@ impl SipWakeCompanion {
         Ok(self.core(|core, now| core.heard(&account, &heard, now))?.into())
     }
 
-    /// Takes a whole response to a REGISTER, as it came over the wire.
+    /// Takes a whole response to a REGISTER, as it came from the network.
     ///
     /// # Errors
     /// As `heard`.
@@ -404,20 +435,21 @@ impl SipWakeCompanion {
         Ok(PushAction::convert(action, sipwake::now().boot))
     }
 
-    /// An INVITE came to the other stack, for this account: says whether it rings, and under which name.
+    /// The other stack got an INVITE for this account. Says whether it rings, and the UUID of its call.
     ///
     /// # Errors
-    /// `InvalidField` for headers that are none or lack `From` or `Call-ID`; `NoSuchAccount`, `ShutDown`.
+    /// `InvalidField` if the headers cannot be read or lack `From` or `Call-ID`. `NoSuchAccount`, `ShutDown`.
     pub fn invited(&self, account: String, headers: Vec<NamedValue>) -> Result<CompanionInvite, SipWakeError> {
         let account = key(&account)?;
         let invite = self.core(|core, now| core.invited(&account, &borrowed(&headers), now))?;
         invite.try_into()
     }
 
-    /// The user wants to answer, at any moment from the push on. Where the INVITE is here, `Accept` is told; else `invited` says so.
+    /// The user wants to answer, at any moment from the push on. If the INVITE is here, the listener gets `Accept`.
+    /// Otherwise `invited` returns it when the INVITE comes.
     ///
     /// # Errors
-    /// `NoSuchCall`, also for a call that is over or answered; `ShutDown`.
+    /// `NoSuchCall`, also for a call that is over or answered. `ShutDown`.
     pub fn answer(&self, call: String) -> Result<(), SipWakeError> {
         let id = uuid(&call)?;
         self.ordering(|core, now| Ok(core.answer(id, now)?.then_some(CompanionTold::Accept { call })))
@@ -426,12 +458,12 @@ impl SipWakeCompanion {
     /// The other stack has accepted an INVITE of this call.
     ///
     /// # Errors
-    /// `NoSuchCall`, also for a call that is over, answered, or whose INVITE is not here; `ShutDown`.
+    /// `NoSuchCall`, also for a call that is over, answered, or whose INVITE is not here. `ShutDown`.
     pub fn answered(&self, call: String) -> Result<(), SipWakeError> {
         let id = uuid(&call)?;
         self.ordering(|core, now| {
             core.answered(id, now)?;
-            // The phone's own screens wait for it.
+            // The phone's own screens wait for this.
             let up = |times: sipwake::CallTimes| {
                 let change = CallChange::Connected { answer: None };
                 CompanionTold::Event { event: Event::Call { uuid: call, account: None, change, times: times.into() } }
@@ -440,10 +472,10 @@ impl SipWakeCompanion {
         })
     }
 
-    /// The user declines. `Refuse` is told for the INVITEs that the other stack holds.
+    /// The user declines. The listener gets `Refuse` for the INVITEs that the other stack holds.
     ///
     /// # Errors
-    /// `NoSuchCall`, also for a call that is over or answered; `ShutDown`.
+    /// `NoSuchCall`, also for a call that is over or answered. `ShutDown`.
     pub fn decline(&self, call: String, how: DeclineHow) -> Result<(), SipWakeError> {
         let id = uuid(&call)?;
         self.ordering(|core, now| {
@@ -452,10 +484,10 @@ impl SipWakeCompanion {
         })
     }
 
-    /// The user ends the call, whatever its state: `Refuse` is told, or `HangUp` where it was answered.
+    /// The user ends the call, in any state. The listener gets `Refuse`, or `HangUp` if the call was answered.
     ///
     /// # Errors
-    /// `NoSuchCall`, also for a call that is over; `ShutDown`.
+    /// `NoSuchCall`, also for a call that is over. `ShutDown`.
     pub fn hang_up(&self, call: String, why: HangUp) -> Result<(), SipWakeError> {
         let id = uuid(&call)?;
         self.ordering(|core, now| {
@@ -466,16 +498,18 @@ impl SipWakeCompanion {
         })
     }
 
-    /// A CANCEL with these headers came to the other stack. Returns how the call ended; nothing while another INVITE of it rings.
+    /// The other stack got a CANCEL with these headers. Returns how the call ended, or nothing while another INVITE of
+    /// it rings.
     ///
     /// # Errors
-    /// `NoSuchCall`, also for a call that is over or answered; `InvalidField` for headers that are none; `ShutDown`.
+    /// `NoSuchCall`, also for a call that is over or answered. `InvalidField` if the headers cannot be read.
+    /// `ShutDown`.
     pub fn cancelled(&self, call: String, headers: Vec<NamedValue>) -> Result<Option<EndReason>, SipWakeError> {
         let call = uuid(&call)?;
         Ok(self.core(|core, now| core.cancelled(call, &borrowed(&headers), now))?.map(Into::into))
     }
 
-    /// Another device of the user has answered: the server has said so in another way than a CANCEL.
+    /// Another device of the user has answered, and the server said so in another way than by a CANCEL.
     ///
     /// # Errors
     /// As `ended`.
@@ -484,16 +518,16 @@ impl SipWakeCompanion {
         self.core(|core, now| core.answered_elsewhere(call, now))
     }
 
-    /// The call is over at the other stack. From here on no late push or INVITE of it makes a sound.
+    /// The call is over in the other stack. From here on, no late push or INVITE of it makes a sound.
     ///
     /// # Errors
-    /// `NoSuchCall`, also for a call that is over: an end is told once; `ShutDown`.
+    /// `NoSuchCall`, also for a call that is over, because an end is reported once. `ShutDown`.
     pub fn ended(&self, call: String, how: EndReason, status: Option<u16>) -> Result<(), SipWakeError> {
         let call = uuid(&call)?;
         self.core(|core, now| core.ended(call, how.with(status), now))
     }
 
-    /// Sets how long an announced call is waited for; what concerns answers is the stack's.
+    /// Sets how long an announced call is waited for. The stack itself decides about answers.
     ///
     /// # Errors
     /// `ShutDown`.
@@ -504,7 +538,7 @@ impl SipWakeCompanion {
         })
     }
 
-    /// The device is on another network: the other stack is asked to register again.
+    /// The device is on another network. The other stack is asked to register again.
     ///
     /// # Errors
     /// `ShutDown`.
@@ -515,7 +549,7 @@ impl SipWakeCompanion {
         })
     }
 
-    /// The device was unlocked: what could not be read or stored before is tried at once.
+    /// The device was unlocked. What could not be read or stored before is tried again at once.
     ///
     /// # Errors
     /// `ShutDown`.
@@ -526,7 +560,7 @@ impl SipWakeCompanion {
         })
     }
 
-    /// Returns why the phone rang, or did not, as JSON: as the client's `report`.
+    /// Returns why the phone rang, or did not, as JSON, like the client's `report`.
     ///
     /// # Errors
     /// `ShutDown`.
@@ -569,14 +603,14 @@ impl SipWakeCompanion {
         })
     }
 
-    /// Does something from which something may follow for the other stack to do.
+    /// Does something after which the other stack may have to act.
     fn ordering(
         &self,
         act: impl FnOnce(&mut beside::Companion, Now) -> Result<Option<CompanionTold>, Error>,
     ) -> Result<(), SipWakeError> {
         let order = self.core(act)?;
         if let Some(order) = order {
-            // Nobody may listen any more.
+            // There may be no listener any more.
             let _ = self.0.lock().tell.send(order);
         }
         Ok(())
@@ -600,11 +634,11 @@ impl Shared {
         })?
     }
 
-    /// Does what time asks for. Returns `false` once there is nothing more to watch.
+    /// Waits for the next timeout and handles it. Returns `false` when there is nothing more to watch.
     fn watch_the_time(&self) -> bool {
         let mut state = self.lock();
         let Some(companion) = &state.companion else { return false };
-        // Whoever makes it end wakes this.
+        // A command or the shutdown wakes this earlier.
         let wait = companion.timeout().unwrap_or(Duration::from_secs(3600));
         if !wait.is_zero() {
             state = self.changed.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner).0;
@@ -613,7 +647,7 @@ impl Shared {
             state.companion.as_ref().is_some_and(|companion| companion.timeout().is_some_and(|left| left.is_zero()));
         drop(state);
         if due {
-            // It may have been shut down meanwhile, which the next look tells.
+            // The companion may have been shut down meanwhile. The next call notices that.
             let _ = self.with(|companion| {
                 companion.handle_timeout();
                 Ok(())
@@ -625,7 +659,7 @@ impl Shared {
     fn shut_down(&self) {
         let mut state = self.lock();
         let over = state.companion.take();
-        // The listener hears what was told, and then nothing.
+        // The listener still gets what was sent, and then nothing.
         state.tell = unbounded_channel().0;
         drop(state);
         drop(over);
@@ -643,13 +677,13 @@ impl State {
                 Output::Refuse { call, status } => CompanionTold::Refuse { call: call.to_string(), status },
                 Output::Save(_) | Output::Load(_) => continue,
             };
-            // Nobody may listen any more.
+            // There may be no listener any more.
             let _ = self.tell.send(told);
         }
     }
 }
 
-/// Works on a companion, unless this thread does so already: its lock is not to be taken twice.
+/// Works on a companion, unless this thread already does. It must not take the lock twice.
 fn at_work<T>(work: impl FnOnce() -> T) -> Result<T, SipWakeError> {
     struct Over;
     impl Drop for Over {
@@ -674,7 +708,7 @@ fn tell(mut told: UnboundedReceiver<CompanionTold>, listener: &dyn CompanionList
         };
         log::warn!("the app's listener failed: {reason}");
         let failed = CompanionTold::Event { event: Event::ListenerFailed { reason } };
-        // A listener that throws at that, too, was heard of in the log.
+        // If the listener throws at this, too, only the log says so.
         let _ = catch_unwind(AssertUnwindSafe(|| listener.on_told(failed)));
     }
 }
@@ -738,7 +772,7 @@ impl TryFrom<Invite> for CompanionInvite {
             Invite::Ring { call, again } => Self::Ring { call: call.to_string(), again },
             Invite::Accept { call } => Self::Accept { call: call.to_string() },
             Invite::Refuse { call, status } => Self::Refuse { call: call.map(|call| call.to_string()), status },
-            other => return Err(SipWakeError::Unavailable { reason: format!("not known here: {other:?}") }),
+            other => return Err(SipWakeError::Unavailable { reason: format!("unknown error: {other:?}") }),
         })
     }
 }

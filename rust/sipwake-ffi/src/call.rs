@@ -1,4 +1,4 @@
-//! Calls: what happens to them, and what the app may say about one.
+//! Calls: what happens to them, and what the app can do with one.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::payload::milliseconds;
 /// What happened to a call.
 #[derive(Debug, Clone, PartialEq, Eq, uniffi::Enum)]
 pub enum CallChange {
-    /// A push announced it; the INVITE is on its way.
+    /// A push announced it. The INVITE is on its way.
     Announced {
         /// Who calls.
         caller: Caller,
@@ -28,7 +28,7 @@ pub enum CallChange {
     AnswerWanted {
         /// Who calls.
         caller: Caller,
-        /// The caller's offer; absent: the caller wants ours.
+        /// The caller's offer. If it is not set, the caller wants our offer.
         offer: Option<SessionOffer>,
     },
     /// A later push or request names the caller better than before.
@@ -36,14 +36,14 @@ pub enum CallChange {
         /// Who calls.
         caller: Caller,
     },
-    /// The ACK came: the call is up (on iOS, `CXAnswerCallAction` is fulfilled now).
+    /// The ACK came and the call is up. On iOS, fulfil `CXAnswerCallAction` now.
     Connected {
         /// The caller's answer, if the INVITE had no offer and ours was sent.
         answer: Option<SessionOffer>,
     },
-    /// The caller offers other media: respond with `respond_offer`; after 20 seconds it counts as refused.
+    /// The caller offers other media. Respond with `respond_offer` within 20 seconds, or the offer counts as refused.
     Offered {
-        /// The new offer; absent: the caller wants ours.
+        /// The new offer. If it is not set, the caller wants our offer.
         offer: Option<SessionOffer>,
     },
     /// The caller answered the offer that the app gave to an `Offered` without one.
@@ -53,10 +53,10 @@ pub enum CallChange {
     },
     /// The caller asks for something that only the app can do.
     Asked {
-        /// What, and whether it awaits a response.
+        /// The request, and whether it waits for a response.
         request: CallRequest,
     },
-    /// The caller hangs up and says why, as it is in its `Reason` (RFC 3326); `Ended` follows.
+    /// The caller hangs up and says why, in the words of the `Reason` header (RFC 3326). `Ended` follows.
     Reason {
         /// For example `Q.850;cause=16;text="Normal call clearing"`.
         reason: String,
@@ -90,37 +90,37 @@ impl std::fmt::Debug for SessionOffer {
     }
 }
 
-/// What a caller asks of the app inside a call, by INFO (RFC 6086) or REFER (RFC 3515).
+/// A caller's request to the app inside a call, by INFO (RFC 6086) or REFER (RFC 3515).
 #[derive(Debug, Clone, PartialEq, Eq, uniffi::Record)]
 pub struct CallRequest {
-    /// Its name towards `respond_request`.
+    /// Its id, for `respond_request`.
     pub id: u64,
-    /// Whether it waits for the app's response, for ten seconds, as `take_call_requests` wants it; else it was refused.
+    /// Whether it waits ten seconds for the app's response, as `take_call_requests` says. Otherwise it was refused.
     pub awaits_response: bool,
-    /// What is asked.
+    /// The kind of request.
     pub kind: RequestKind,
 }
 
-/// What a caller asks of the app.
+/// The kinds of a caller's requests to the app.
 #[derive(Clone, PartialEq, Eq, uniffi::Enum)]
 pub enum RequestKind {
     /// A digit was dialled: `0` to `9`, `A` to `D`, `*`, `#` or `!` (flash).
     Digit {
         /// The digit.
         digit: String,
-        /// For how long, in milliseconds, if the caller tells.
+        /// For how long, in milliseconds, if the caller says so.
         duration_ms: Option<u64>,
     },
     /// Any other INFO.
     Info {
-        /// The type of its body; empty where there is none.
+        /// The type of its body. It is empty without a body.
         content_type: String,
         /// Its `Info-Package`.
         package: Option<String>,
         /// Its body.
         body: Vec<u8>,
     },
-    /// To call somebody else and leave this call: a transfer.
+    /// The caller asks the app to call somebody else and leave this call (a transfer).
     Refer {
         /// The URI to call, as it is in `Refer-To`.
         to: String,
@@ -149,7 +149,7 @@ impl std::fmt::Debug for RequestKind {
 /// Who calls.
 #[derive(Debug, Clone, PartialEq, Eq, uniffi::Record)]
 pub struct Caller {
-    /// The caller's URI or number; may be empty.
+    /// The caller's URI or number. It may be empty.
     pub uri: String,
     /// The name to show.
     pub display_name: Option<String>,
@@ -170,8 +170,8 @@ pub enum EndReason {
     HungUpByCaller,
     /// We hung up.
     HungUp,
-    /// It failed; the status says why: 408 without an ACK or a refresh of the session, 481 if the caller does not know
-    /// the call any more, 504 without a PRACK, or what the app gave.
+    /// It failed. The status says why: 408 without an ACK or a refresh of the session, 481 if the caller no longer
+    /// knows the call, 504 without a PRACK, or the status that the app gave.
     Failed,
     /// The announced INVITE never came.
     Missed,
@@ -188,7 +188,8 @@ pub enum EndReason {
 pub struct Moment {
     /// Milliseconds since the Unix epoch, for a call log.
     pub wall_ms: u64,
-    /// Milliseconds of the clock that only goes forward, also while the device sleeps: the difference of two is a duration.
+    /// Milliseconds of the clock that only goes forward, also while the device sleeps. The difference of two values is
+    /// a duration.
     pub boot_ms: u64,
 }
 
@@ -223,7 +224,7 @@ pub enum HangUp {
     Normal,
     /// It cannot continue, for example with 488 for an offer that the media engine refuses.
     Failed {
-        /// A SIP status; what is none from 400 to 699 becomes 500.
+        /// A SIP status from 400 to 699. Any other number becomes 500.
         status: u16,
     },
 }
@@ -231,20 +232,21 @@ pub enum HangUp {
 /// How calls are treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, uniffi::Record)]
 pub struct CallPolicy {
-    /// The longest that an announced INVITE is waited for, in milliseconds, if its payload does not say less.
+    /// How long to wait for an announced INVITE, in milliseconds. The payload can name a shorter time.
     #[uniffi(default = 40000)]
     pub window_ms: u64,
-    /// The longest that a phone rings, in milliseconds, if the INVITE's `Expires` does not say less.
+    /// How long the phone rings at most, in milliseconds. The INVITE's `Expires` can name a shorter time.
     #[uniffi(default = 180000)]
     pub ring_limit_ms: u64,
     /// Whether a registrar that gave a `pn-purr` can wake the app for requests inside the call (RFC 8599 section 6).
     #[uniffi(default = false)]
     pub mid_call_wakeups: bool,
-    /// Whether a caller gets 183 first, and 180 when the app says that it rings (`ringing`): for an app that shows a
-    /// call later.
+    /// Whether a caller gets 183 first, and 180 when the app says that it rings (`ringing`). This is for an app that
+    /// shows a call later.
     #[uniffi(default = false)]
     pub session_progress: bool,
-    /// Whether the user is asked again who answered a call before its INVITE came, which then names a caller of another number.
+    /// Whether to ask the user again if they answered a call before its INVITE came and the INVITE names a caller with
+    /// another number.
     #[uniffi(default = false)]
     pub reconfirm: bool,
 }
@@ -361,7 +363,7 @@ impl From<sipwake::Ended> for EndReason {
 }
 
 impl EndReason {
-    /// The same for the client, with the status of a call that failed.
+    /// Converts it for the client, with the status of a failed call.
     pub(crate) fn with(self, status: Option<u16>) -> sipwake::Ended {
         match self {
             Self::Cancelled => sipwake::Ended::Cancelled,
@@ -401,7 +403,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_end_has_a_name_and_only_a_failure_a_status() {
+    fn every_end_has_a_name_and_only_a_failure_has_a_status() {
         use sipwake::Ended;
         let ends = [
             (Ended::Cancelled, EndReason::Cancelled),
@@ -450,7 +452,7 @@ mod tests {
     }
 
     #[test]
-    fn the_defaults_of_the_policy_are_the_cores() {
+    fn the_policys_defaults_are_those_of_the_core() {
         let policy = CallPolicy {
             window_ms: 40_000,
             ring_limit_ms: 180_000,
@@ -462,7 +464,7 @@ mod tests {
     }
 
     #[test]
-    fn the_words_of_a_session_are_not_shown() {
+    fn debug_shows_no_session_description() {
         let offer = SessionOffer { content_type: "application/sdp".into(), body: b"a=crypto:1".into() };
         assert_eq!(format!("{offer:?}"), "SessionOffer(application/sdp, 10 bytes)");
     }

@@ -22,14 +22,14 @@ use crate::store::{EventListener, ForeignStore, StateStore};
 use crate::stream::{EventStream, MAX_FAILURES};
 use crate::trust::ServerTrust;
 
-/// What happened to a token.
+/// What the client did with a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, uniffi::Enum)]
 pub enum TokenOutcome {
-    /// It is stored, and sent if it is new.
+    /// It is stored, and it is sent if it is new.
     Taken,
-    /// It is sent if it is new, but the store is shut or fails: the event `Durable` tells when it is stored.
+    /// It is sent if it is new, but the store is shut or fails. The event `Durable` tells when it is stored.
     NotYetDurable,
-    /// It was empty or `null`: the good token that may be there stays.
+    /// It was empty or `null`. If there is a good token, it stays.
     Ignored,
 }
 
@@ -43,12 +43,13 @@ impl From<sipwake::TokenUpdate> for TokenOutcome {
     }
 }
 
-/// Whether what the app asked for outlives the process.
+/// Whether a command of the app survives the end of the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, uniffi::Enum)]
 pub enum Kept {
     /// It is stored.
     Durable,
-    /// It is done, but the store is shut or fails: a kill now would lose it. The event `Durable` tells when it is stored.
+    /// The command is carried out, but the store is shut or fails, so a kill now would lose it. The event `Durable`
+    /// tells when it is stored.
     NotYetDurable,
 }
 
@@ -61,9 +62,9 @@ impl From<sipwake::Kept> for Kept {
     }
 }
 
-/// Accounts, bindings and calls. One client is meant to live as long as the process.
+/// Accounts, bindings and calls. Keep one client as long as the process lives.
 ///
-/// When a call returns, the command is stored and under way. The result comes as an event. Accounts are named by their
+/// When a call returns, the command is stored and under way. The outcome comes as an event. Accounts are named by their
 /// ids, see `account_id`.
 #[derive(uniffi::Object)]
 pub struct SipWakeClient {
@@ -79,13 +80,13 @@ pub struct SipWakeClient {
 impl SipWakeClient {
     /// Makes a client that knows these accounts. Log-outs that an earlier process could not deliver go out at once.
     ///
-    /// Give the accounts of the logged-in users here. Then a push that comes right after is judged with them. A client
-    /// without accounts is silent for every push. Nothing is registered before `register`.
+    /// Give the accounts of the logged-in users here. Then the client knows them when it judges a push that comes right
+    /// after. A client without accounts is silent for every push. Nothing is registered before `register`.
     ///
-    /// Reads the store from another thread, and waits for it.
+    /// It reads the store on another thread, and waits for it.
     ///
     /// # Errors
-    /// `InvalidField` for an account or option that cannot be used, `Unavailable` when the system gives no thread.
+    /// `InvalidField` for an account or option that cannot be used, `Unavailable` if the system gives no thread.
     #[uniffi::constructor]
     #[allow(
         clippy::too_many_arguments,
@@ -120,18 +121,18 @@ impl SipWakeClient {
         Ok(Arc::new(Self { runtime, client, failures, first: Mutex::new(Some(first)) }))
     }
 
-    /// Adds an account, or changes the settings of the one with the same AOR and registrar. Returns its id. It
+    /// Adds an account, or changes the settings of the one with the same AOR and registrar. Returns its id. The account
     /// continues with what an earlier process stored. Nothing is sent before `register`.
     ///
     /// # Errors
-    /// `InvalidField`, which names the field and the rule; `ShutDown`.
+    /// `InvalidField` names the field and the rule, `ShutDown`.
     pub async fn add_account(&self, setup: AccountSetup) -> Result<String, SipWakeError> {
         let (account, push) = setup.into_parts();
         let key = self.unless_over(self.client.add_account(account, push)).await?;
         Ok(key.to_string())
     }
 
-    /// Registers now, also after a refusal. To be called at every start of the app. The outcome comes as an event.
+    /// Registers now, even after a refusal. Call it at every start of the app. The outcome comes as an event.
     ///
     /// # Errors
     /// `NoSuchAccount`, `ShutDown`.
@@ -139,7 +140,8 @@ impl SipWakeClient {
         self.unless_over(self.client.register(&key(&account)?)).await
     }
 
-    /// Hands over the push token that the provider gave: the one for calls (FCM's, PushKit's) and, on iOS, the one for alerts.
+    /// Hands over the push token that the provider gave: the one for calls (FCM's, PushKit's) and, on iOS, also the one
+    /// for alerts.
     ///
     /// A null or empty token is ignored. The same token again costs no traffic.
     ///
@@ -157,8 +159,8 @@ impl SipWakeClient {
         Ok(update.into())
     }
 
-    /// Removes the push binding and stays registered. Stored before the call returns, unless it says `NotYetDurable`; from there
-    /// on no push makes a sound.
+    /// Removes the push binding and keeps the account registered. The command is stored before this returns, or it
+    /// returns `NotYetDurable`. From then on no push makes a sound.
     ///
     /// # Errors
     /// `NoSuchAccount`, `ShutDown`.
@@ -166,12 +168,13 @@ impl SipWakeClient {
         Ok(self.unless_over(self.client.unbind_push(&key(&account)?)).await?.into())
     }
 
-    /// Has an account's user not disturbed until then, in milliseconds since 1970 (`u64::MAX`: until further notice), or without a time,
-    /// or with one that has passed, disturbed again. Stored before the call returns, unless it says `NotYetDurable`.
+    /// Keeps pushes from disturbing an account's user until a time, in milliseconds since 1970. `u64::MAX` means until
+    /// further notice. No time, or a time that has passed, ends this. The command is stored before this returns, or it
+    /// returns `NotYetDurable`.
     ///
     /// Meanwhile the account stays registered without a push binding, and no push makes a sound. When the time is over,
-    /// the binding comes back (`DoNotDisturbOver`). A process that is not running then does this when it has the
-    /// account.
+    /// the binding comes back (`DoNotDisturbOver`). If no process runs at that moment, this happens when a client gets
+    /// the account.
     ///
     /// # Errors
     /// `NoSuchAccount`, `ShutDown`.
@@ -180,25 +183,25 @@ impl SipWakeClient {
         Ok(self.unless_over(self.client.set_do_not_disturb(&key(&account)?, until)).await?.into())
     }
 
-    /// Returns until when an account's user does not want to be disturbed, in milliseconds since 1970 (`u64::MAX`: until further
-    /// notice); nothing: the user may be.
+    /// Returns until when an account's user does not want to be disturbed, in milliseconds since 1970. `u64::MAX` means
+    /// until further notice. Returns nothing if they may be disturbed.
     ///
     /// # Errors
-    /// `NoSuchAccount` for what cannot be an account's id.
+    /// `NoSuchAccount` if the text cannot be an account's id.
     pub fn do_not_disturb(&self, account: String) -> Result<Option<u64>, SipWakeError> {
         Ok(self.client.do_not_disturb(&key(&account)?).map(milliseconds))
     }
 
-    /// Accepts another realm for `X-PIID` than the pinned one, after the event `Warning`.
+    /// Accepts another realm for `X-PIID` than the pinned one. Call it after the event `Warning`.
     ///
     /// # Errors
-    /// `InvalidField` for a realm that cannot be one, `NoSuchAccount`, `ShutDown`.
+    /// `InvalidField` for a text that cannot be a realm, `NoSuchAccount`, `ShutDown`.
     pub async fn accept_realm(&self, account: String, realm: String) -> Result<Kept, SipWakeError> {
         Ok(self.unless_over(self.client.accept_realm(&key(&account)?, &realm)).await?.into())
     }
 
-    /// Logs the user out: stored before the call returns, unless it says `NotYetDurable`, and delivered until the server confirms
-    /// it (`LoggedOut`), by later processes if need be. From there on no push makes a sound.
+    /// Logs the user out. The log-out is stored before this returns, or it returns `NotYetDurable`. The client repeats
+    /// it until the server confirms it (`LoggedOut`), and later processes continue. From then on no push makes a sound.
     ///
     /// # Errors
     /// `NoSuchAccount`, `ShutDown`.
@@ -206,8 +209,8 @@ impl SipWakeClient {
         Ok(self.unless_over(self.client.log_out(&key(&account)?)).await?.into())
     }
 
-    /// Says that the store can be read and written again, because the device was unlocked. The client tries at once
-    /// what it could not read or store. Without this call it tries with back-off, at least once a minute.
+    /// Says that the user unlocked the device, so that the store can be read and written again. The client tries at
+    /// once what it could not read or store. Without this call it tries with back-off, at least once a minute.
     ///
     /// # Errors
     /// `ShutDown`.
@@ -215,8 +218,8 @@ impl SipWakeClient {
         self.unless_over(self.client.store_available()).await
     }
 
-    /// Asks which push providers the server supports, or whether it supports one (RFC 8599 section 4.1.5). Answered by the
-    /// event `Capabilities`.
+    /// Asks which push providers the server supports, or whether it supports one (RFC 8599 section 4.1.5). The event
+    /// `Capabilities` brings the response.
     ///
     /// # Errors
     /// `NoSuchAccount`, `ShutDown`.
@@ -224,28 +227,28 @@ impl SipWakeClient {
         self.unless_over(self.client.query_push(&key(&account)?, provider)).await
     }
 
-    /// Says that the user answers, at any moment from the push on. Once the INVITE is here, `AnswerWanted` brings its offer,
-    /// which `accept` answers.
+    /// Says that the user answers. This works at any time after the push. When the INVITE is here, `AnswerWanted`
+    /// brings its offer. Answer the offer with `accept`.
     ///
     /// # Errors
-    /// `NoSuchCall` for a call that is not known, over or accepted already; `ShutDown`.
+    /// `NoSuchCall` for a call that is unknown, over or accepted already, `ShutDown`.
     pub async fn answer(&self, call: String) -> Result<(), SipWakeError> {
         self.unless_over(self.client.answer(uuid(&call)?)).await
     }
 
-    /// Says that the app rings, where `CallPolicy::session_progress` holds back the 180 until then.
+    /// Says that the app rings. With `CallPolicy::session_progress` the caller gets 180 only then.
     ///
     /// # Errors
-    /// `NoSuchCall` for a call that is not ringing; `ShutDown`.
+    /// `NoSuchCall` for a call that is not ringing, `ShutDown`.
     pub async fn ringing(&self, call: String) -> Result<(), SipWakeError> {
         self.unless_over(self.client.ringing(uuid(&call)?)).await
     }
 
-    /// Accepts a ringing call, whose INVITE is here, with the answer to its offer or, if it had none, with our offer.
+    /// Accepts a ringing call whose INVITE is here, with the answer to its offer or, if it had none, with our offer.
     /// `Connected` follows with the caller's ACK.
     ///
     /// # Errors
-    /// `NoSuchCall` for a call that is not ringing, or an empty answer; `ShutDown`.
+    /// `NoSuchCall` for a call that is not ringing or for an empty answer, `ShutDown`.
     pub async fn accept(&self, call: String, answer: SessionOffer) -> Result<(), SipWakeError> {
         self.unless_over(self.client.accept(uuid(&call)?, answer.into())).await
     }
@@ -258,25 +261,25 @@ impl SipWakeClient {
         self.unless_over(self.client.decline(uuid(&call)?, how.into())).await
     }
 
-    /// Ends a call, whatever its state: announced, ringing or answered.
+    /// Ends a call in any state: announced, ringing or answered.
     ///
     /// # Errors
-    /// `NoSuchCall` for a call that is not known or over; `ShutDown`.
+    /// `NoSuchCall` for a call that is unknown or over, `ShutDown`.
     pub async fn hang_up(&self, call: String, why: HangUp) -> Result<(), SipWakeError> {
         self.unless_over(self.client.hang_up(uuid(&call)?, why.into())).await
     }
 
-    /// Responds to `Offered` with the app's answer; without one the offer is refused, and the call continues as it was.
+    /// Responds to `Offered` with the app's answer. Without one, the offer is refused and the call continues as it was.
     ///
     /// # Errors
-    /// `NoSuchCall` if no offer waits for a response; `ShutDown`.
+    /// `NoSuchCall` if no offer waits for a response, `ShutDown`.
     pub async fn respond_offer(&self, call: String, answer: Option<SessionOffer>) -> Result<(), SipWakeError> {
         self.unless_over(self.client.respond_offer(uuid(&call)?, answer.map(Into::into))).await
     }
 
-    /// Says whether the app answers INFO (digits, for example) and REFER (a transfer) inside a call with
-    /// `respond_request`. Off by default: then it is told about them, while an INFO with a body gets 415 and a REFER
-    /// 405.
+    /// Says whether the app responds to INFO (digits, for example) and REFER (a transfer) inside a call, with
+    /// `respond_request`. This is off by default. Then the app still gets an event for each of them, an INFO with a
+    /// body gets 415, and a REFER gets 405.
     ///
     /// # Errors
     /// `ShutDown`.
@@ -284,10 +287,10 @@ impl SipWakeClient {
         self.unless_over(self.client.take_call_requests(take)).await
     }
 
-    /// Responds to an `Asked` that awaits it, with a status from 200 to 699; another becomes 500.
+    /// Responds to an `Asked` that waits for it, with a status from 200 to 699. Any other status becomes 500.
     ///
     /// # Errors
-    /// `NoSuchCall` if nothing of that name awaits a response; `ShutDown`.
+    /// `NoSuchCall` if no request with that id waits for a response, `ShutDown`.
     pub async fn respond_request(&self, call: String, request: u64, status: u16) -> Result<(), SipWakeError> {
         self.unless_over(self.client.respond_request(uuid(&call)?, request, status)).await
     }
@@ -308,9 +311,9 @@ impl SipWakeClient {
         self.unless_over(self.client.network_changed()).await
     }
 
-    /// Returns why the phone rang or did not, as JSON: the decisions in codes and numbers, with what the app knows
-    /// about `phone`. It has no name, number, token or address, so users can send it without reading it. `sipwake
-    /// explain` reads it.
+    /// Returns why the phone rang or did not, as JSON. The report has the decisions in codes and numbers, and what the
+    /// app knows about `phone`. It has no name, number, token or address, so users can send it without reading it.
+    /// `sipwake explain` reads it.
     ///
     /// # Errors
     /// `ShutDown`.
@@ -318,10 +321,25 @@ impl SipWakeClient {
         Ok(self.unless_over(self.client.report(phone.map(Into::into))).await?.to_json())
     }
 
-    /// Says what a push means for the operating system, at once, and wakes the account behind it.
+    /// Returns the recording since the client was made, as a file for `sipwake replay`, or nothing without
+    /// `record_for_replay` in its options. It has no password, digest, token, key or message text, but it shows who
+    /// called. Ask the user before you send it.
     ///
-    /// It waits for no network, lock or task. Whatever the payload, there is an action; for a PushKit push it is one
-    /// that can be shown to CallKit. A push for a user who logged out, or for a call that is over, makes no sound.
+    /// # Errors
+    /// `ShutDown`.
+    pub async fn recording(&self) -> Result<Option<String>, SipWakeError> {
+        #[cfg(feature = "replay")]
+        let recording = self.client.recording();
+        // Without the feature, a client that should record cannot be made.
+        #[cfg(not(feature = "replay"))]
+        let recording = std::future::ready(Ok(None));
+        self.unless_over(recording).await
+    }
+
+    /// Says at once what a push means for the operating system, and wakes the push's account.
+    ///
+    /// It waits for no network, lock or task. Any payload gives an action, and CallKit can show the action of any
+    /// PushKit push. A push for a user who logged out, or for a call that is over, makes no sound.
     ///
     /// # Errors
     /// None. The `Result` makes a bug an error in Swift, too.
@@ -330,7 +348,7 @@ impl SipWakeClient {
         Ok(PushAction::convert(action, now().boot))
     }
 
-    /// Returns how many log-outs the servers have not confirmed yet, those of earlier processes included.
+    /// Returns how many log-outs the servers have not confirmed yet. It counts those of earlier processes, too.
     ///
     /// # Errors
     /// None.
@@ -359,7 +377,7 @@ impl SipWakeClient {
 }
 
 impl SipWakeClient {
-    /// Waits for a command, but not past the end of the client.
+    /// Waits for a command, but not longer than the client lives.
     pub(crate) async fn unless_over<T>(
         &self,
         command: impl Future<Output = Result<T, sipwake::Error>>,
@@ -382,9 +400,9 @@ pub(crate) fn uuid(call: &str) -> Result<Uuid, SipWakeError> {
     Uuid::try_parse(call).map_err(|_| sipwake::Error::NoSuchCall.into())
 }
 
-/// Tells the app's listener of each event. A slow one holds up itself alone.
+/// Tells the app's listener of each event. A slow listener delays only itself.
 fn tell(runtime: &Handle, mut events: Events, listener: &dyn EventListener, failures: &broadcast::Sender<String>) {
-    // What the listener does is done inside of the runtime: it must not make a client.
+    // The listener runs inside the runtime, so it cannot make a client.
     let _inside = runtime.enter();
     while let Some(event) = runtime.block_on(events.next()) {
         let reason = match catch_unwind(AssertUnwindSafe(|| listener.on_event(event.into()))) {
@@ -393,7 +411,7 @@ fn tell(runtime: &Handle, mut events: Events, listener: &dyn EventListener, fail
             Err(_) => "it panicked".to_owned(),
         };
         log::warn!("the app's listener failed: {reason}");
-        // Perhaps nobody reads a stream.
+        // There may be no stream that reads it.
         let _ = failures.send(reason);
     }
 }

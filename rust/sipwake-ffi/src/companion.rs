@@ -1,4 +1,4 @@
-//! For apps that register with a SIP stack of their own: what to put in, and what the answer means.
+//! For apps that register with a SIP stack of their own: what to add to a REGISTER, and what the response means.
 
 use std::sync::Arc;
 
@@ -14,11 +14,11 @@ use crate::push::{NamedValue, PushConfig};
 pub struct Tag {
     /// The parameter's name.
     pub name: String,
-    /// Its value, already escaped for the place it goes to. May hold a token: not for logs.
+    /// Its value, already escaped for its place. It may hold a token, so do not log it.
     pub value: Option<String>,
 }
 
-/// What a REGISTER must carry so that the server knows where to push. Holds tokens: not for logs.
+/// What a REGISTER must carry so that the server knows where to push. It holds tokens, so do not log it.
 #[derive(Clone, PartialEq, Eq, uniffi::Record)]
 pub struct RegisterTags {
     /// Header fields, such as `X-MPUSH`.
@@ -36,30 +36,31 @@ pub struct RegisterTags {
 /// What a REGISTER says about the push binding.
 #[derive(Clone, PartialEq, Eq, uniffi::Enum)]
 pub enum TagsBinding {
-    /// Push to this token. While there is none, nothing is said.
+    /// Push to this token. Without a token, the REGISTER says nothing about push.
     Token {
         /// The token for calls.
         token: Option<String>,
         /// The token for alerts (iOS).
         alert: Option<String>,
     },
-    /// Do not push any longer, but stay registered.
+    /// Stop pushing, but stay registered.
     Unbound,
-    /// Do not push any longer, and forget the Contact that was bound with this token.
+    /// Stop pushing, and forget the Contact that was bound with this token.
     LoggedOut {
         /// The token for calls.
         token: Option<String>,
         /// The token for alerts (iOS).
         alert: Option<String>,
     },
-    /// RFC 8599 section 4.1.5: is this provider supported, or, when absent, which are?
+    /// Ask whether the server supports this provider or, if none is named, which ones it supports (RFC 8599 section
+    /// 4.1.5).
     Query {
         /// A provider's name.
         provider: Option<String>,
     },
 }
 
-/// Writes the tags of the push dialects and reads the server's verdict, for another SIP stack. Opens no socket.
+/// Writes the tags of the push dialects and reads the server's verdict, for another SIP stack. It opens no socket.
 #[derive(uniffi::Object)]
 pub struct TagsCompanion {
     push: Push,
@@ -70,13 +71,13 @@ impl TagsCompanion {
     /// Checks the push settings.
     ///
     /// # Errors
-    /// `InvalidField`, which names the field and the rule.
+    /// `InvalidField` names the field and the rule.
     #[uniffi::constructor]
     pub fn new(push: PushConfig) -> Result<Arc<Self>, SipWakeError> {
         Ok(Arc::new(Self { push: Push::parse(push.into())? }))
     }
 
-    /// Returns what every REGISTER must carry: the first, each refresh and each authenticated retry.
+    /// Returns what every REGISTER must carry: the first one, each refresh and each retry with credentials.
     ///
     /// # Errors
     /// `InvalidField` for a token of the wrong shape.
@@ -96,7 +97,7 @@ impl TagsCompanion {
         Ok(self.push.tags(binding).into())
     }
 
-    /// Reads what a server's response to a REGISTER with these tags says about push.
+    /// Returns what a server's response to a REGISTER with these tags says about push.
     ///
     /// # Errors
     /// None.
@@ -136,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_becomes_tags_and_no_token_none() {
+    fn a_token_becomes_tags_and_without_a_token_there_are_none() {
         let tags = companion().tags(TagsBinding::Token { token: Some("c:1".into()), alert: None }).expect("valid");
         assert_eq!(tags.uri_params_text, ";pn-provider=fcm;pn-param=app;pn-prid=c:1");
         let expected = NamedValue { name: "X-MPUSH".into(), value: "a:app:c:1".into() };

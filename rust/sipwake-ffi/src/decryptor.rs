@@ -7,18 +7,18 @@ use sipwake::Payload;
 use crate::error::CallbackError;
 use crate::payload::PushPayload;
 
-/// Opens payloads that a server encrypts before they pass Google's or Apple's hands.
+/// Opens payloads that a server encrypts before Google or Apple carries them.
 ///
-/// Called on the thread that hands over the push, while the operating system waits for an answer: no network, no lock that
-/// somebody holds for long, no call of the client.
+/// It is called on the thread that hands over the push, while the operating system waits. Use no network, take no lock
+/// that somebody holds for long, and do not call the client.
 #[uniffi::export(callback_interface)]
 pub trait Decryptor: Send + Sync {
-    /// Returns the fields inside, under the names of any vendor known here (simplest: `ntype`, `nfrom`, `nfromusername`,
-    /// `ncallid`, `nmsg`), or nothing if the payload is not encrypted or cannot be opened.
+    /// Returns the fields inside, under the names of any vendor that sipwake knows (simplest: `ntype`, `nfrom`,
+    /// `nfromusername`, `ncallid`, `nmsg`). Returns nothing if the payload is not encrypted or cannot be opened.
     ///
     /// # Errors
-    /// What is thrown is as if nothing were returned: the payload is read as it is. What came over PushKit is a call from an
-    /// unknown caller then.
+    /// An error counts as if it returned nothing: the payload is read as it is. A push that came over PushKit is then a
+    /// call from an unknown caller.
     fn decrypt(&self, payload: PushPayload) -> Result<Option<HashMap<String, String>>, CallbackError>;
 }
 
@@ -31,7 +31,7 @@ impl sipwake::Decryptor for ForeignDecryptor {
             Payload::Map(entries) => PushPayload::Fields { entries: entries.clone() },
         };
         self.0.decrypt(payload).unwrap_or_else(|_| {
-            // Its reason may quote what it decrypted.
+            // The reason may quote the decrypted text.
             log::warn!("the app's decryptor failed; the payload is read as it is");
             None
         })
@@ -44,7 +44,7 @@ pub(crate) mod tests {
     use crate::parse::parse_push;
     use crate::payload::{Channel, Duty, PushAction, PushHints, PushKind};
 
-    /// Opens the payload `{"box":"…"}`, and throws at any other.
+    /// Opens the payload `{"box":"…"}`, and throws for any other.
     pub(crate) struct Opener;
 
     impl Decryptor for Opener {
@@ -68,14 +68,14 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_sealed_call_is_a_call_from_whom_it_is() {
+    fn a_sealed_call_shows_its_caller() {
         let action = opened(sealed(), Channel::FcmAndroid);
         assert_eq!(action.kind, PushKind::IncomingCall { video: false });
         assert_eq!(action.caller.as_deref(), Some("1234"));
     }
 
     #[test]
-    fn what_cannot_be_opened_over_pushkit_is_a_call_to_report() {
+    fn a_push_that_cannot_be_opened_is_a_call_to_report_over_pushkit() {
         let payload = PushPayload::Json { bytes: br#"{"sealed":"x"}"#.to_vec() };
         let action = opened(payload, Channel::PushKit);
         assert_eq!(action.duty, Duty::ReportCall);
@@ -83,7 +83,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_throw_leaves_a_payload_that_is_not_sealed_as_it_is() {
+    fn an_exception_of_the_decryptor_leaves_an_unsealed_payload_as_it_is() {
         let entries = HashMap::from([("ntype".to_owned(), "0".to_owned()), ("nfrom".to_owned(), "7".to_owned())]);
         let action = opened(PushPayload::Fields { entries }, Channel::FcmAndroid);
         assert_eq!(action.caller.as_deref(), Some("7"));

@@ -1,9 +1,9 @@
-//! What apps get when something cannot be done: a kind that stays the same, and a reason to read.
+//! The errors that apps get: a kind that stays the same, and a reason to read.
 
 use sipwake::core::beside;
 use sipwake::{Error, FieldError};
 
-/// Why a call failed. The variant is stable and made to be branched on; `reason` is for developers and logs.
+/// Why a call failed. The variant is stable, so apps can branch on it. `reason` is for developers and logs.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, uniffi::Error)]
 #[non_exhaustive]
 pub enum SipWakeError {
@@ -12,7 +12,7 @@ pub enum SipWakeError {
     InvalidField {
         /// The field's name, for example `aor` or `push.token`.
         field: String,
-        /// The rule that it broke. Never the value, which may be a secret.
+        /// The rule that the value broke. The value itself is never here, because it may be a secret.
         reason: String,
     },
     /// The account was never added, or is logged out.
@@ -39,7 +39,7 @@ pub enum SipWakeError {
         /// In words.
         reason: String,
     },
-    /// The store cannot be read or written now, and this must be stored before it is of use.
+    /// The store cannot be read or written now, and this is of use only when it is stored.
     #[error("{reason}")]
     Store {
         /// In words.
@@ -51,7 +51,8 @@ pub enum SipWakeError {
         /// In words.
         reason: String,
     },
-    /// The system refused what the client needs, such as a thread; or the call was made from inside a callback.
+    /// The system refused something that the client needs, such as a thread. Or the app made this call from inside a
+    /// callback.
     #[error("{reason}")]
     Unavailable {
         /// In words.
@@ -94,7 +95,11 @@ impl From<beside::Error> for SipWakeError {
                 Self::NoSuchRegister { reason }
             }
             beside::Error::Status(_) => refused("status"),
-            beside::Error::Header(_) | beside::Error::Unreadable(_) | beside::Error::Lacks(_) => refused("headers"),
+            beside::Error::Header(_)
+            | beside::Error::Unreadable(_)
+            | beside::Error::Lacks(_)
+            | beside::Error::Method(_)
+            | beside::Error::InDialog => refused("headers"),
             beside::Error::Contact => refused("contact"),
             beside::Error::NoSuchCall | beside::Error::NotInvited | beside::Error::Answered | beside::Error::Over => {
                 Self::NoSuchCall { reason }
@@ -110,17 +115,17 @@ impl From<FieldError> for SipWakeError {
     }
 }
 
-/// What a store or listener of the app throws. It becomes an event.
+/// An error that the app's store or listener throws. It becomes an event.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, uniffi::Error)]
 pub enum CallbackError {
     /// The app's code failed.
     #[error("{reason}")]
     Failed {
-        /// In words; shown in the event.
+        /// In words. The event shows them.
         reason: String,
     },
-    /// A store is shut for now, as before the device was unlocked for the first time. It is not empty: what could not be read
-    /// is read again later, and nothing is written over it.
+    /// The store is shut for now, for example because the user has not unlocked the device since it started. It is not
+    /// empty. The client reads later what it could not read, and does not overwrite it.
     #[error("{reason}")]
     Shut {
         /// In words.
@@ -130,7 +135,7 @@ pub enum CallbackError {
 
 impl From<uniffi::UnexpectedUniFFICallbackError> for CallbackError {
     fn from(error: uniffi::UnexpectedUniFFICallbackError) -> Self {
-        // Kotlin hands over the whole stack trace.
+        // Kotlin passes the whole stack trace.
         Self::Failed { reason: error.reason.lines().next().unwrap_or_default().to_owned() }
     }
 }
@@ -148,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn of_an_unexpected_exception_the_first_line_is_kept() {
+    fn the_first_line_of_an_unexpected_exception_is_kept() {
         let error = uniffi::UnexpectedUniFFICallbackError { reason: "java.io.IOException: full\n\tat x".to_owned() };
         assert_eq!(CallbackError::from(error).to_string(), "java.io.IOException: full");
     }

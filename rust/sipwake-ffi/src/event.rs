@@ -1,41 +1,41 @@
-//! What apps are told.
+//! The events that apps get.
 
 use sipwake::{Failure, FlowError};
 
 use crate::call::{CallChange, CallTimes};
 use crate::payload::{PayloadProblem, milliseconds};
 
-/// What an app is told.
+/// Something that an app should know.
 #[derive(Clone, PartialEq, uniffi::Enum)]
 pub enum Event {
     /// The registrar accepted a REGISTER.
     Registered {
-        /// Whose: the account's id.
+        /// The account's id.
         account: String,
-        /// What it answered.
+        /// The registrar's response.
         registration: Registration,
     },
     /// A REGISTER, or the connection to the registrar, failed.
     RegistrationFailed {
         /// The account.
         account: String,
-        /// What to branch on.
+        /// The kind, to branch on.
         kind: FailureKind,
         /// The final response's status, if there was one.
         status: Option<u16>,
         /// In words.
         reason: String,
-        /// Milliseconds until it is tried again; absent: not before the app changes something.
+        /// Milliseconds until the next attempt. If it is not set, there is none before the app changes something.
         retry_in_ms: Option<u64>,
     },
-    /// Too many pushes came, and the next REGISTER waits: six are sent at once, one more every ten seconds.
+    /// Too many pushes came, and the next REGISTER waits. Six are sent at once, then one every ten seconds.
     RegisterDelayed {
         /// The account.
         account: String,
         /// For how long, in milliseconds.
         wait_ms: u64,
     },
-    /// Do not disturb is over: the push binding is being made again.
+    /// Do not disturb is over. The client makes the push binding again.
     DoNotDisturbOver {
         /// The account.
         account: String,
@@ -49,7 +49,7 @@ pub enum Event {
     LoggedOut {
         /// The account.
         account: String,
-        /// The address of record, since the account itself is gone.
+        /// The address of record, because the account itself no longer exists.
         aor: String,
         /// What the server's response proves.
         removed: Removed,
@@ -58,7 +58,7 @@ pub enum Event {
     Capabilities {
         /// The account.
         account: String,
-        /// The response's status: 555 when the provider asked for is not supported.
+        /// The response's status. 555 means that the server does not support the provider.
         status: u16,
         /// The providers that the server named.
         providers: Vec<String>,
@@ -69,7 +69,7 @@ pub enum Event {
         uuid: String,
         /// The account, when it is known.
         account: Option<String>,
-        /// What happened.
+        /// The change.
         change: CallChange,
         /// When it reached each stage so far.
         times: CallTimes,
@@ -86,43 +86,43 @@ pub enum Event {
         content_type: String,
         /// The text. Not for logs.
         text: String,
-        /// The Call-ID, by which a push for the same message is recognised.
+        /// The Call-ID. A push for the same message has it, too.
         call_id: String,
         /// The id that its sender or its server gave it: `imdn.Message-ID` (RFC 5438) or `X-Push-ID`.
         message_id: Option<String>,
         /// When it was sent, as its sender says, unchecked (RFC 3261 section 20.17, RFC 3862).
         date: Option<String>,
     },
-    /// Everything that the app asked for is stored, including what was not durable at first.
+    /// Everything that the app asked for is stored, including commands that were not durable at first.
     Durable,
-    /// Something on the network asked for what the app did not allow, or for what may be forged.
+    /// Something on the network asked for something that the app did not allow, or something may be forged.
     Warning {
         /// The account.
         account: String,
-        /// What to branch on.
+        /// The kind, to branch on.
         kind: WarningKind,
-        /// What was asked for, what happened, and what the app can do, in words.
+        /// In words: the request, what happened, and what the app can do.
         reason: String,
-        /// The realm that was asked for, if it is about one: `accept_realm` takes it.
+        /// The realm that the server asked for, if the warning is about one. `accept_realm` takes it.
         realm: Option<String>,
     },
-    /// The app's store refused a record, or gave back one that cannot be read.
+    /// The app's store refused a record, or returned one that cannot be read.
     StoreFailed {
         /// The record's key.
         key: String,
         /// Why.
         reason: String,
     },
-    /// The app's listener threw. It still gets what comes next.
+    /// The app's listener threw. It still gets the next events.
     ListenerFailed {
-        /// What it threw.
+        /// The error that it threw.
         reason: String,
     },
     /// Something from the network was dropped.
     Discarded {
         /// Why.
         reason: DiscardReason,
-        /// How many so far for this reason. Reported at 1, 2, 4, 8, …
+        /// How many so far for this reason. The event comes at 1, 2, 4, 8, …
         count: u64,
     },
     /// Events were not read in time and are lost.
@@ -142,13 +142,13 @@ pub enum Event {
 pub enum WarningKind {
     /// A redirect names a host that the app did not configure for its secrets. Nothing was sent there.
     RedirectRefused,
-    /// `X-Sy.AuthURI` names neither the registrar nor the upper server: it is not used.
+    /// `X-Sy.AuthURI` names neither the registrar nor the upper server. It is not used.
     AuthUriRefused,
-    /// Over a clear transport another realm asks than before; it was answered.
+    /// A server asks for another realm than before, over a transport without TLS. The client responded to it.
     RealmChanged,
     /// The server asks for another realm than the one that `X-PIID` is pinned to. The pinned one stays.
     PinnedRealmChanged,
-    /// Somebody inside a call asks for credentials, and got none.
+    /// Somebody inside a call asks for credentials. They got none.
     CallChallengeRefused,
     /// The server's proof that it knows the password is wrong.
     ServerProofWrong,
@@ -170,7 +170,7 @@ impl From<&sipwake::Warning> for WarningKind {
     }
 }
 
-/// What a registrar answered to a REGISTER.
+/// A registrar's response to a REGISTER.
 #[derive(Clone, PartialEq, Eq, uniffi::Record)]
 pub struct Registration {
     /// How long the binding lives, in milliseconds.
@@ -183,9 +183,9 @@ pub struct Registration {
     pub alert_token: Option<String>,
     /// Our address and port as the server saw them (RFC 3581).
     pub observed_address: Option<String>,
-    /// The server's proof of the password is wrong: somebody may be between.
+    /// The server's proof of the password is wrong. Somebody may be between the phone and the server.
     pub suspicious_server: bool,
-    /// The routes that the registrar gives for our requests outside of dialogs, in their order (RFC 3608).
+    /// The routes that the registrar gives for our requests outside of dialogs, in order (RFC 3608).
     pub service_route: Vec<String>,
 }
 
@@ -198,7 +198,7 @@ pub enum Standing {
     Unconfirmed,
     /// The server said that it will not push.
     Refused,
-    /// Push was not asked for.
+    /// The REGISTER did not ask for push.
     NotAsked,
 }
 
@@ -209,7 +209,7 @@ pub struct Verdict {
     pub standing: Standing,
     /// Why, in words.
     pub reason: String,
-    /// What a developer can do about it; empty when there is nothing to do.
+    /// What a developer can do about it. It is empty if there is nothing to do.
     pub advice: String,
     /// The server's VAPID key, for web push (RFC 8292).
     pub vapid: Option<String>,
@@ -217,9 +217,10 @@ pub struct Verdict {
     pub refresh_lead_seconds: Option<u32>,
     /// The value for `pn-purr` in the Contact of answered calls (`+sip.pnspurr`).
     pub purr: Option<String>,
-    /// The server does not say how long the binding lives: it is refreshed as if that were the shortest time that the answer allows for.
+    /// The server does not say how long the binding lives. The client refreshes it as if it were the shortest time that
+    /// the response allows.
     pub lifetime_unknown: bool,
-    /// `X-PIID` was left out because the transport can be read by others.
+    /// `X-PIID` was left out because others can read the transport.
     pub piid_withheld: bool,
     /// `X-PIID` went over a transport that others can read, as the app allowed.
     pub piid_in_the_clear: bool,
@@ -230,21 +231,21 @@ pub struct Verdict {
 pub enum FailureKind {
     /// The server refused the user name or password. Nothing is sent until the credentials change.
     WrongCredentials,
-    /// The server's challenge cannot be answered.
+    /// No response to the server's challenge is possible.
     UnanswerableChallenge,
     /// The server refuses this account. Nothing is sent until the app asks again.
     Refused,
-    /// The server answered with an error; another attempt later may work.
+    /// The server responded with an error. Another attempt later may work.
     Answered,
-    /// No answer in time.
+    /// No response in time.
     TimedOut,
     /// No connection to the server, or it broke.
     Unreachable,
-    /// The server's certificate was refused; the reason says why.
+    /// The server's certificate was refused. The reason says why.
     Certificate,
     /// The server redirects or challenges the request in a loop.
     Circles,
-    /// Anything else.
+    /// Any other reason.
     Other,
 }
 
@@ -253,19 +254,19 @@ pub enum FailureKind {
 pub enum DiscardReason {
     /// Not a SIP message.
     Malformed,
-    /// A response that no request of ours waits for.
+    /// A response that none of our requests waits for.
     ForeignResponse,
-    /// A request that cannot be answered.
+    /// A request that we cannot respond to.
     StrayRequest,
     /// It came from a flow that is closed.
     DeadFlow,
     /// Too many calls at once.
     TooManyCalls,
-    /// A cancel push that names no announced call: it ended nothing.
+    /// A cancel push that names no announced call. It ended nothing.
     StrayCancel,
     /// A request that did not come from the registrar.
     Unsolicited,
-    /// Anything else.
+    /// Any other reason.
     Other,
 }
 
@@ -274,9 +275,9 @@ pub enum DiscardReason {
 pub enum Removed {
     /// The server no longer lists our Contact, has listed it before, and the Contact carried everything about push.
     Proven,
-    /// The server accepted the removal, and its effect cannot be seen.
+    /// The server accepted the removal, but the client cannot see its effect.
     Accepted,
-    /// Nothing was ever sent to a server, or a server that never accepted anything does not know the user.
+    /// Nothing was ever sent to a server, or a server does not know the user and never accepted anything.
     NeverBound,
     /// No server could be reached for 30 days, or there were too many log-outs.
     GivenUp,
@@ -435,7 +436,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_keeps_its_kind_its_status_and_its_words() {
+    fn a_failure_keeps_its_kind_its_status_and_its_phrase() {
         let failure = Failure::Answered { code: 503, reason: "Busy".into() };
         let event =
             sipwake::Event::RegistrationFailed { account: key(), failure, retry_in: Some(Duration::from_millis(1500)) };
@@ -443,7 +444,7 @@ mod tests {
             account: key().to_string(),
             kind: FailureKind::Answered,
             status: Some(503),
-            reason: "the server answered 503 Busy".into(),
+            reason: "the server responded 503 Busy".into(),
             retry_in_ms: Some(1500),
         };
         assert!(Event::from(event) == expected);
@@ -454,7 +455,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_told_of_the_store_and_of_log_outs_has_a_name() {
+    fn each_event_of_the_store_and_of_log_outs_has_a_name() {
         assert!(Event::from(sipwake::Event::Durable) == Event::Durable);
         let delayed = sipwake::Event::RegisterDelayed { account: key(), wait: Duration::from_secs(7) };
         assert!(Event::from(delayed) == Event::RegisterDelayed { account: key().to_string(), wait_ms: 7000 });

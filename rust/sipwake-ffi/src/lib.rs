@@ -1,8 +1,8 @@
 //! sipwake for Kotlin and Swift, through UniFFI. It converts and never decides.
 //!
-//! The layers above it (`bindings/kotlin`, `bindings/swift`) are what apps use; this one is shaped for the bridge:
-//! flat records, milliseconds as integers, UUIDs and account ids as text, and a `Result` from every function, so that even
-//! a bug in here reaches Swift as an error and not as the end of the app.
+//! Apps use the layers above it (`bindings/kotlin`, `bindings/swift`). This layer has the shape that the bridge needs:
+//! flat records, milliseconds as integers, UUIDs and account ids as text, and a `Result` from every function. So even a
+//! bug in here reaches Swift as an error and does not end the app.
 
 mod account;
 mod beside;

@@ -1,5 +1,5 @@
-//! What an app can bring for a client: what to trust, how to open payloads, who sees the messages. Callback interfaces
-//! are beside the record of options, because a record cannot hold them.
+//! The options of a client: what to trust, how to open payloads, who sees the messages. Callback interfaces are beside
+//! the record of options, because a record cannot hold them.
 
 use std::sync::Arc;
 
@@ -11,34 +11,41 @@ use crate::resolver::{ForeignResolver, Resolver};
 use crate::trust::ForeignTrust;
 use crate::trust::ServerTrust;
 
-/// Messages waiting for the app's trace listener; beyond this the newest are dropped and counted.
+/// How many messages may wait for the app's trace listener. If there are more, the newest are dropped and counted.
 const MAX_TRACED: usize = 256;
 
-/// Options of a client besides its store, its accounts and its callbacks. All of it may be left out.
+/// The largest recording, in bytes. A file of 64 megabytes can be read, and a byte may take more than one in it.
+const MAX_RECORDED: i64 = 32 << 20;
+
+/// Options of a client besides its store, its accounts and its callbacks. All of them may be left out.
 #[derive(Clone, Default, uniffi::Record)]
 pub struct ClientOptions {
-    /// Trusts these authorities (PEM, or one in DER) and nobody else; not together with a `ServerTrust` of the app's own.
+    /// Trusts only these authorities (PEM, or one in DER). Do not combine this with a `ServerTrust` of the app's own.
     #[uniffi(default = None)]
     pub authorities: Option<Vec<u8>>,
-    /// Whether the `ServerTrust` is only the system's own verifier, on a platform where Rust cannot ask it (Android): it judges
-    /// where there are no `authorities`, and a build without TLS leaves it alone.
+    /// Whether the `ServerTrust` is only the system's own verifier, on a platform where Rust cannot ask it (Android).
+    /// It judges if there are no `authorities`, and a build without TLS ignores it.
     #[uniffi(default = false)]
     pub trust_is_the_systems: bool,
     /// Also demands one of these public keys, as `sha256/BASE64` (RFC 7469 section 2.4).
     #[uniffi(default = [])]
     pub pins: Vec<String>,
-    /// Shown to servers that ask for a certificate.
+    /// The certificate for servers that ask for one.
     #[uniffi(default = None)]
     pub client_certificate: Option<ClientCertificate>,
-    /// Whether calls over UDP that do not come from the registrar, but from another address, may ring.
+    /// Whether a call may ring if it comes over UDP from another address than the registrar's.
     #[uniffi(default = false)]
     pub unsolicited_calls: bool,
-    /// Takes no certificate that names its server by a wildcard alone (RFC 5922 section 7.2).
+    /// Refuses a certificate that names its server only by a wildcard (RFC 5922 section 7.2).
     #[uniffi(default = false)]
     pub refuse_wildcards: bool,
-    /// How the gateways of accounts that list several are probed; absent: they are tried in their order.
+    /// How to probe the gateways of accounts that list several. If it is not set, they are tried in their order.
     #[uniffi(default = None)]
     pub probing: Option<GatewayProbe>,
+    /// Records what enters the client from its start, up to this many bytes, for `recording`. If it is not set, nothing
+    /// is recorded. A recording has names, numbers and addresses of callers, so the app must ask the user first.
+    #[uniffi(default = None)]
+    pub record_for_replay: Option<i64>,
 }
 
 /// How a gateway is asked for its load.
@@ -50,7 +57,7 @@ pub enum GatewayProbe {
     WsLoad {
         /// Whether over HTTPS, with the client's trust.
         https: bool,
-        /// The port; absent: the gateway's own.
+        /// The port. If it is not set, the gateway's own port is used.
         port: Option<u16>,
     },
 }
@@ -70,11 +77,11 @@ pub trait TraceListener: Send + Sync {
     /// Takes a message.
     ///
     /// # Errors
-    /// What is thrown is dropped.
+    /// An error is dropped.
     fn on_message(&self, message: TracedMessage) -> Result<(), CallbackError>;
 }
 
-/// A message as it went over the wire, except its secrets: of those their length and last four characters.
+/// A message as it went over the wire, but without its secrets: it shows only their length and last four characters.
 #[derive(Debug, Clone, PartialEq, Eq, uniffi::Record)]
 pub struct TracedMessage {
     /// When, in milliseconds since 1970.
@@ -112,13 +119,32 @@ impl ClientOptions {
                 GatewayProbe::WsLoad { https, port } => sipwake::Probe::WsLoad { https, port },
             }));
         }
+        if let Some(cap) = self.record_for_replay {
+            options = recorded(options, cap)?;
+        }
         let (app, system) = if self.trust_is_the_systems { (None, server_trust) } else { (server_trust, None) };
         let judge = Judge { app, authorities: self.authorities, system };
         trust(options, judge, self.pins, self.client_certificate, self.refuse_wildcards)
     }
 }
 
-/// What judges the servers' certificates.
+fn recorded(options: sipwake::Options, cap: i64) -> Result<sipwake::Options, SipWakeError> {
+    let refused = || SipWakeError::InvalidField {
+        field: "options.record_for_replay".to_owned(),
+        reason: format!("must be between 1 and {MAX_RECORDED}"),
+    };
+    let cap = usize::try_from(cap).ok().filter(|_| (1..=MAX_RECORDED).contains(&cap)).ok_or_else(refused)?;
+    #[cfg(feature = "replay")]
+    return Ok(options.record_for_replay(cap));
+    #[cfg(not(feature = "replay"))]
+    {
+        let _ = (options, cap);
+        let reason = "this build of sipwake is without replay: build the library with --features replay".to_owned();
+        Err(SipWakeError::Unavailable { reason })
+    }
+}
+
+/// The judge of the servers' certificates.
 struct Judge {
     app: Option<Box<dyn ServerTrust>>,
     authorities: Option<Vec<u8>>,
@@ -174,7 +200,7 @@ fn trust(
     Err(SipWakeError::Unavailable { reason: "this build of sipwake is without TLS".to_owned() })
 }
 
-/// Shows messages to the app.
+/// Passes messages to the app.
 struct Tracer {
     listener: Arc<dyn TraceListener>,
     queue: Outbox,
@@ -191,7 +217,7 @@ impl sipwake::Trace for Tracer {
         let at_ms = crate::payload::milliseconds(sipwake::now().wall);
         let message = TracedMessage { at_ms, sent, flow, text: text.to_owned() };
         let listener = self.listener.clone();
-        // What it throws is its own affair, and a listener that is 256 messages behind misses some.
+        // What the listener throws is ignored. If 256 messages wait for it, it misses some.
         self.queue.offer(move || drop(listener.on_message(message)));
     }
 }
@@ -236,9 +262,30 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_recording_is_limited_and_has_its_own_error_where_it_is_not_built_in() {
+        let recorded = |cap| judged_by(None, ClientOptions { record_for_replay: Some(cap), ..plain() });
+        for cap in [i64::MIN, -1, 0, MAX_RECORDED + 1, i64::MAX] {
+            let refused = recorded(cap).expect_err("no such cap");
+            let said = "options.record_for_replay: must be between 1 and 33554432";
+            assert_eq!(refused.to_string(), said, "{cap}");
+        }
+        for cap in [1, MAX_RECORDED] {
+            match recorded(cap) {
+                Ok(options) if cfg!(feature = "replay") => {
+                    assert!(format!("{options:?}").contains(&format!("recorded: Some({cap})")), "{options:?}");
+                }
+                Err(SipWakeError::Unavailable { reason }) if cfg!(not(feature = "replay")) => {
+                    assert!(reason.contains("--features replay"), "{reason}");
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
     #[cfg(feature = "tls")]
     #[test]
-    fn what_cannot_be_used_is_refused_with_its_name() {
+    fn an_unusable_option_is_refused_with_its_name() {
         assert!(judged_by(None, plain()).is_ok());
         assert_eq!(refused_field(None, ClientOptions { pins: vec!["sha1/x".into()], ..plain() }), "options.pins");
         let authorities = || ClientOptions { authorities: Some(b"x".to_vec()), ..plain() };
@@ -251,7 +298,7 @@ mod tests {
 
     #[cfg(feature = "tls")]
     #[test]
-    fn the_system_judges_where_the_app_names_nobody() {
+    fn the_system_verifies_servers_unless_the_app_does() {
         let judge = |judge, options| format!("{:?}", judged_by(judge, options).expect("usable"));
         let system = || ClientOptions { trust_is_the_systems: true, ..plain() };
         assert!(judge(anyone(), system()).contains("Trust(asks,"));
@@ -263,7 +310,7 @@ mod tests {
 
     #[cfg(not(feature = "tls"))]
     #[test]
-    fn without_tls_the_apps_judge_is_refused_and_the_systems_left_alone() {
+    fn without_tls_the_apps_verifier_is_refused_and_the_systems_is_allowed() {
         assert!(judged_by(anyone(), ClientOptions { trust_is_the_systems: true, ..plain() }).is_ok());
         let refused = judged_by(anyone(), plain());
         assert!(matches!(refused, Err(SipWakeError::Unavailable { .. })));

@@ -20,7 +20,7 @@ impl Outbox {
         Ok(Self(queue))
     }
 
-    /// Returns `false` when too much waits already.
+    /// Returns `false` if the queue is full.
     pub(crate) fn offer(&self, work: impl FnOnce() + Send + 'static) -> bool {
         self.0.try_send(Box::new(work)).is_ok()
     }

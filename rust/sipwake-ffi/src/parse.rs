@@ -5,10 +5,10 @@ use crate::error::SipWakeError;
 use crate::payload::{Channel, PushAction, PushHints, PushPayload};
 use crate::store::{ForeignStore, StateStore};
 
-/// Says what a push means, without a client and without knowing who is logged in. Use the client's `push` where there
-/// is one. A decryptor opens the payload before it is read, also in a notification service extension.
+/// Says what a push means, without a client and without knowing who is logged in. If there is a client, use its `push`.
+/// A decryptor opens the payload before it is read, also in a notification service extension.
 ///
-/// Whatever the payload, there is an action; for a PushKit push it is one that can be shown to CallKit.
+/// Any payload gives an action, and CallKit can show the action of any PushKit push.
 ///
 /// # Errors
 /// None. The `Result` makes a bug an error in Swift, too.
@@ -23,9 +23,9 @@ pub fn parse_push(
     Ok(PushAction::convert(read(&payload, channel, &hints, decryptor), hints.received.boot))
 }
 
-/// As `parse_push`, for a process beside the client, such as a notification service extension: a sealed push is opened with the keys in
-/// the store that both share, and what that says of who is logged out or does not want to be disturbed is heeded. The store is read and
-/// never written.
+/// Reads a push as `parse_push` does, for a process beside the client, such as a notification service extension. The
+/// keys in the shared store open a sealed push, and the store says who logged out or does not want to be disturbed. The
+/// store is read and never written.
 ///
 /// # Errors
 /// None. A store that cannot be read silences nobody.
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_is_a_call_with_time_left() {
+    fn a_parsed_call_has_time_left() {
         let hints = PushHints { delivered_priority: Some(Priority::High), ..PushHints::default() };
         let payload = entries(&[("ntype", "0"), ("nfrom", "1234"), ("nfromusername", "John"), ("ncallid", "c1")]);
         let action = parse_push(payload, Channel::FcmAndroid, hints, None).expect("total");
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn garbage_over_pushkit_is_a_call_to_report_from_nobody_known() {
+    fn garbage_over_pushkit_is_a_call_to_report_from_an_unknown_caller() {
         let action =
             parse_push(PushPayload::Json { bytes: vec![0xff; 4096] }, Channel::PushKit, PushHints::default(), None);
         let action = action.expect("total");

@@ -1,4 +1,4 @@
-//! Pushes: what came in, and what must be done about it.
+//! Pushes: what came in, and what to do about it.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -24,9 +24,9 @@ pub enum Channel {
 /// A payload as the operating system delivers it.
 #[derive(Clone, PartialEq, Eq, uniffi::Enum)]
 pub enum PushPayload {
-    /// JSON text; whatever else it is, there is an action for it.
+    /// JSON text. Any other text gives an action, too.
     Json {
-        /// UTF-8, at most 64 KiB of it are read.
+        /// UTF-8. At most 64 KiB of it are read.
         bytes: Vec<u8>,
     },
     /// A flat map, as FCM gives it on Android.
@@ -63,16 +63,16 @@ impl From<Priority> for payload::Priority {
     }
 }
 
-/// What the app was doing when the push came.
+/// The app's state when the push came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, uniffi::Enum)]
 pub enum AppState {
-    /// Nobody said.
+    /// Unknown.
     Unknown,
-    /// In front, with the user looking at it.
+    /// In the foreground, and the user is looking at it.
     Foreground,
-    /// Running, out of sight.
+    /// In the background.
     Background,
-    /// Started by this push.
+    /// This push started it.
     NotRunning,
 }
 
@@ -88,7 +88,7 @@ pub struct PushHints {
     /// `RemoteMessage.getOriginalPriority()`.
     #[uniffi(default = None)]
     pub original_priority: Option<Priority>,
-    /// What the app was doing.
+    /// The app's state.
     #[uniffi(default = None)]
     pub app_state: Option<AppState>,
 }
@@ -109,7 +109,7 @@ impl From<PushHints> for sipwake::Hints {
     }
 }
 
-/// What a push asks for.
+/// The kinds of actions.
 #[derive(Debug, Clone, PartialEq, Eq, uniffi::Enum)]
 pub enum PushKind {
     /// A call is about to come.
@@ -124,13 +124,13 @@ pub enum PushKind {
     },
     /// A call that was announced is over.
     Cancel,
-    /// Something the app agreed on with its server. The payload itself is the app's to read.
+    /// Something that the app and its server agreed on. The app reads the payload itself.
     Custom {
-        /// The type as it was sent: Mizutech's `ntype`, Flexisip's `loc-key`, PortSIP's `msg_type`, … Empty for a
-        /// notification of no vendor known here.
+        /// The type as it was sent: Mizutech's `ntype`, Flexisip's `loc-key`, PortSIP's `msg_type`, … It is empty for a
+        /// notification of an unknown vendor.
         ntype: String,
     },
-    /// Register again, in silence.
+    /// Register again, silently.
     RefreshBinding,
     /// Nothing.
     Ignore {
@@ -142,9 +142,9 @@ pub enum PushKind {
 /// Why a push asks for nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, uniffi::Enum)]
 pub enum IgnoreReason {
-    /// It could not be understood; see the action's `problem`.
+    /// It could not be understood. The action's `problem` says why.
     NotUnderstood,
-    /// It is for nobody who is logged in.
+    /// It is for a user who is not logged in.
     LoggedOut,
     /// The user does not want to be disturbed.
     DoNotDisturb,
@@ -163,21 +163,22 @@ pub enum PayloadProblem {
     Unreadable,
     /// It is longer than 64 KiB.
     TooLarge,
-    /// It is readable, and no vendor's.
+    /// It is readable, but it belongs to no vendor that sipwake knows.
     Unrecognised,
-    /// The app takes sealed payloads only, and this one its decryptor did not open.
+    /// The app takes only sealed payloads, and its decryptor did not open this one.
     NotSealed,
-    /// It is sealed, and no key of this phone opens it: it is for another phone, or it was changed.
+    /// It is sealed, and no key of this phone opens it. It is for another phone, or somebody changed it.
     SealedForeign,
-    /// It is sealed, and cut short or in no form known here.
+    /// It is sealed, and cut short or in an unknown form.
     SealedTorn,
     /// It is sealed, and longer than 2,800 bytes.
     SealedTooLarge,
     /// It is sealed, and was opened before.
     SealedReplayed,
-    /// What was sealed is not a JSON object.
+    /// The sealed content is not a JSON object.
     SealedUnreadable,
-    /// It is sealed, and the keys cannot be read now: the phone was not unlocked yet, or the store fails.
+    /// It is sealed, and the keys cannot be read now, because the user has not unlocked the phone yet or the store
+    /// fails.
     SealedKeysUnreadable,
 }
 
@@ -207,7 +208,7 @@ impl From<payload::Problem> for PayloadProblem {
     }
 }
 
-/// Whose payload a push carries.
+/// The vendor whose payload a push carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, uniffi::Enum)]
 pub enum Vendor {
     /// Mizutech's server, gateway and SDKs.
@@ -228,7 +229,7 @@ pub enum Vendor {
     Other,
 }
 
-/// What to tell the operating system about a push, at once and on the same thread.
+/// What to tell the operating system about a push. Do it at once, on the same thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, uniffi::Enum)]
 pub enum Duty {
     /// iOS: report an incoming call to CallKit before PushKit's delegate returns.
@@ -237,7 +238,7 @@ pub enum Duty {
     ReportThenEnd,
     /// Show a notification.
     ShowNotification {
-        /// Android: with a full-screen intent, since a foreground service may not be started for this call.
+        /// Android: with a full-screen intent, because a foreground service may not be started for this call.
         full_screen: bool,
     },
     /// Android: a foreground service may be started for this call.
@@ -258,16 +259,16 @@ impl From<payload::Duty> for Duty {
     }
 }
 
-/// The one thing that a push asks for, and what to tell the operating system about it.
+/// The action that a push asks for, and what to tell the operating system about it.
 #[derive(Clone, PartialEq, Eq, uniffi::Record)]
 pub struct PushAction {
-    /// What the push asks for.
+    /// The action.
     pub kind: PushKind,
     /// What to tell the operating system, at once and on the same thread.
     pub duty: Duty,
     /// How the push came.
     pub channel: Channel,
-    /// Whose payload it is; absent if no vendor knew it.
+    /// The payload's vendor. It is not set if no vendor knew the payload.
     pub vendor: Option<Vendor>,
     /// Why the payload could not be understood.
     pub problem: Option<PayloadProblem>,
@@ -277,7 +278,7 @@ pub struct PushAction {
     pub caller: Option<String>,
     /// The caller's or sender's name, if it differs from `caller`.
     pub display_name: Option<String>,
-    /// What to show as the caller: the name, or the number or URI, or nothing.
+    /// The text to show as the caller: the name, or the number or URI, or nothing.
     pub caller_label: Option<String>,
     /// The title that the server suggests for a notification.
     pub title: Option<String>,
@@ -285,14 +286,14 @@ pub struct PushAction {
     pub text: Option<String>,
     /// The Call-ID of the call or of the chat's MESSAGE, if the payload has it.
     pub call_id: Option<String>,
-    /// The call's UUID, the same for its push, its INVITE and its cancel. Any other push gets a new one, for the call
-    /// that is reported to CallKit and ended at once.
+    /// The call's UUID. It is the same for a call's push, INVITE and cancel. Any other push gets a new one, for the
+    /// call that CallKit shows and that ends at once.
     pub uuid: String,
-    /// Milliseconds until the call is over unless its INVITE has come. Calls only.
+    /// Milliseconds until the call ends if its INVITE does not come. Only for calls.
     pub time_left_ms: Option<u64>,
-    /// The server sent the push with high priority, and it was delivered with normal priority.
+    /// The server sent the push with high priority, but it was delivered with normal priority.
     pub downgraded: bool,
-    /// Anybody who knows the token can have sent this. What it says about the caller is a claim until the INVITE comes.
+    /// Anybody who knows the token can have sent this. The caller is only a claim until the INVITE comes.
     pub unverified: bool,
 }
 

@@ -6,7 +6,7 @@ use sipwake::core::push::Mode;
 /// Who delivers the push.
 #[derive(Debug, Clone, PartialEq, Eq, uniffi::Enum)]
 pub enum Provider {
-    /// Apple's push service; PushKit for calls.
+    /// Apple's push service, or PushKit for calls.
     Apns,
     /// Firebase Cloud Messaging on Android.
     Fcm,
@@ -55,7 +55,7 @@ pub enum Dialect {
     AppIdInHeader,
 }
 
-/// How a binding is removed with RFC 8599, where servers differ.
+/// How RFC 8599 removes a binding. Servers differ here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, uniffi::Enum)]
 pub enum Removal {
     /// The exact Contact that was bound, with `Expires: 0`. Every registrar finds it, and OpenSIPS finds nothing else.
@@ -69,7 +69,7 @@ pub enum Removal {
 /// How push is reached, by the names that Mizutech's SDK gives its modes.
 #[derive(Debug, Clone, PartialEq, Eq, uniffi::Enum)]
 pub enum PushMode {
-    /// -1 and 1: try what the server understands.
+    /// -1 and 1: try the modes that the server understands.
     Auto,
     /// 0: no push.
     Disabled,
@@ -98,24 +98,25 @@ pub struct NamedValue {
 pub struct PushConfig {
     /// Who delivers.
     pub provider: Provider,
-    /// The Apple bundle id, or what the server knows the Android app by (project id, project number or package name).
+    /// The Apple bundle id, or the server's name for the Android app (project id, project number or package name).
     pub package: String,
-    /// The dialects to speak; when absent RFC 8599 and `X-MPUSH` together, then whichever the server understands.
+    /// The dialects to speak. If it is not set, RFC 8599 and `X-MPUSH` together, then whichever the server understands.
     #[uniffi(default = None)]
     pub dialects: Option<Vec<Dialect>>,
-    /// Sandbox or production; the server's own setting when absent.
+    /// Sandbox or production. If it is not set, the server uses its own setting.
     #[uniffi(default = None)]
     pub environment: Option<Environment>,
-    /// Apple's team id; with it `pn-param` is `TEAM.BUNDLE.voip` (RFC 8599 section 14.5), without it the bare bundle id.
+    /// Apple's team id. With it, `pn-param` is `TEAM.BUNDLE.voip` (RFC 8599 section 14.5). Without it, `pn-param` is
+    /// the bare bundle id.
     #[uniffi(default = None)]
     pub team_id: Option<String>,
-    /// The whole `pn-param`, if the server wants another one than the fields above give.
+    /// The whole `pn-param`, if the server wants another one than these fields give.
     #[uniffi(default = None)]
     pub pn_param: Option<String>,
-    /// The app can wake itself to refresh its binding: sends `+sip.pnsreg` (RFC 8599 section 4.1.4).
+    /// The app can wake itself to refresh its binding. Sends `+sip.pnsreg` (RFC 8599 section 4.1.4).
     #[uniffi(default = false)]
     pub wakes_itself: bool,
-    /// How RFC 8599 bindings are removed; by the very Contact that was bound when absent.
+    /// How to remove an RFC 8599 binding. If it is not set, the exact Contact that was bound is used.
     #[uniffi(default = None)]
     pub removal: Option<Removal>,
     /// PortSIP: push calls.
@@ -235,7 +236,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_left_out_is_the_cores_default() {
+    fn an_omitted_setting_is_the_cores_default() {
         let push = sipwake::PushConfig::from(PushConfig::plain(Provider::Fcm, "app"));
         assert_eq!(push, sipwake::PushConfig::new(sipwake::Provider::Fcm, "app"));
     }

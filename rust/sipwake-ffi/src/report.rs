@@ -1,4 +1,4 @@
-//! What the platform layers add to a report.
+//! The part of a report that the platform layers add.
 
 use sipwake::core::record;
 
@@ -35,7 +35,7 @@ words! {
         RarelyUsed,
         /// Android: Data Saver is on, and the app is not exempt.
         DataSaver,
-        /// Android: the app's permissions will be taken away, and its messages stopped.
+        /// Android: the system will take away the app's permissions and stop its messages.
         Hibernation,
         /// The app may not reach servers in the local network.
         NoLocalNetwork,
@@ -61,9 +61,9 @@ words! {
         NotEntitled,
         /// iOS: the app's provisioning profile allows no pushes.
         NoPushEntitlement,
-        /// iOS: the app's tokens belong to another environment than the server is told of.
+        /// iOS: the app's tokens belong to another environment than the app tells the server.
         WrongPushEnvironment,
-        /// iOS: the phone's block list kept the last call from being shown.
+        /// iOS: the phone's block list hid the last call.
         CallerBlocked,
         /// Something else.
         Other,
@@ -98,10 +98,10 @@ words! {
     }
 }
 
-/// What the app's platform layer knows of phone and app. Leave out what you do not know.
+/// What the app's platform layer knows about the phone and the app. Leave out what you do not know.
 #[derive(Debug, Clone, Default, uniffi::Record)]
 pub struct PhoneState {
-    /// What in the phone's settings keeps a call from ringing.
+    /// The phone's settings that keep a call from ringing.
     #[uniffi(default = [])]
     pub obstacles: Vec<Obstacle>,
     /// Android's standby bucket (`UsageStatsManager.getAppStandbyBucket`).

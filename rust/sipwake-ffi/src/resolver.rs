@@ -1,32 +1,33 @@
-//! A resolver of the app's.
+//! The app's own resolver.
 
 use std::net::IpAddr;
 
 use crate::error::CallbackError;
 
-/// Looks names up instead of the system's resolver, which knows addresses only: a platform's own interface to the DNS
+/// Looks up names instead of the system's resolver, which knows only addresses. A platform's own interface to the DNS
 /// (`DnsResolver` on Android, `DNSServiceQueryRecord` on Apple's systems) adds SRV and NAPTR records (RFC 3263).
 ///
-/// Each call may block. It runs on its own thread, and several run at once. After ten seconds it counts as no answer.
+/// Each call may block. It runs on its own thread, and several run at once. If it takes more than ten seconds, it
+/// counts as no result.
 #[uniffi::export(callback_interface)]
 pub trait Resolver: Send + Sync {
-    /// Returns the addresses of a host as text, best first, or nothing to have the system asked. What is not an address
-    /// is left out.
+    /// Returns the addresses of a host as text, best first. Returns nothing to ask the system. Texts that are not
+    /// addresses are ignored.
     ///
     /// # Errors
-    /// What is thrown counts as a host without addresses.
+    /// An error counts as a host without addresses.
     fn addresses(&self, host: String) -> Result<Option<Vec<String>>, CallbackError>;
 
     /// Returns the SRV records of a name such as `_sip._udp.example.com`.
     ///
     /// # Errors
-    /// What is thrown counts as no records.
+    /// An error counts as no records.
     fn srv(&self, name: String) -> Result<Vec<SrvRecord>, CallbackError>;
 
     /// Returns the NAPTR records of a domain.
     ///
     /// # Errors
-    /// What is thrown counts as no records.
+    /// An error counts as no records.
     fn naptr(&self, domain: String) -> Result<Vec<NaptrRecord>, CallbackError>;
 }
 
@@ -35,11 +36,11 @@ pub trait Resolver: Send + Sync {
 pub struct SrvRecord {
     /// The lowest is tried first.
     pub priority: u16,
-    /// The share of the requests among those of the same priority.
+    /// The share of requests among the records of the same priority.
     pub weight: u16,
     /// The port.
     pub port: u16,
-    /// The host; `.` if there is definitely no such service.
+    /// The host. `.` says that there is no such service.
     pub target: String,
 }
 
@@ -48,9 +49,9 @@ pub struct SrvRecord {
 pub struct NaptrRecord {
     /// The lowest is tried first.
     pub order: u16,
-    /// The lowest is tried first, among those of the same order.
+    /// Among records of the same order, the lowest is tried first.
     pub preference: u16,
-    /// `s` where SRV records follow.
+    /// `s` if SRV records follow.
     pub flags: String,
     /// For example `SIP+D2U`.
     pub service: String,
@@ -58,7 +59,7 @@ pub struct NaptrRecord {
     pub replacement: String,
 }
 
-/// An app's resolver as the client wants it.
+/// An app's resolver in the form that the client needs.
 pub(crate) struct ForeignResolver(pub(crate) Box<dyn Resolver>);
 
 impl sipwake::Resolver for ForeignResolver {
@@ -100,7 +101,7 @@ mod tests {
 
     use super::*;
 
-    /// Knows one domain, leaves `localhost` to the system, and throws at any other.
+    /// Knows one domain, leaves `localhost` to the system, and throws for any other name.
     struct Zone;
 
     impl Resolver for Zone {
@@ -128,10 +129,14 @@ mod tests {
     }
 
     #[test]
-    fn an_apps_resolver_gives_addresses_and_records() {
+    fn the_apps_resolver_gives_addresses_and_records() {
         let zone = ForeignResolver(Box::new(Zone));
         let addresses: Vec<_> = zone.addresses("sip1.example.com").iter().map(ToString::to_string).collect();
-        assert_eq!(addresses, ["2001:db8::1", "192.0.2.1"], "in its order, without what is no address");
+        assert_eq!(
+            addresses,
+            ["2001:db8::1", "192.0.2.1"],
+            "in the same order, without the entries that are not addresses"
+        );
         let srv = zone.srv("_sips._tcp.example.com");
         assert_eq!(srv, [sipwake::Srv { priority: 10, weight: 5, port: 5061, target: "sip1.example.com.".into() }]);
         let naptr = &zone.naptr("example.com")[0];
@@ -140,13 +145,13 @@ mod tests {
     }
 
     #[test]
-    fn the_system_is_asked_for_addresses_that_the_app_leaves_to_it() {
+    fn the_system_resolves_names_that_the_app_leaves_to_it() {
         let addresses = ForeignResolver(Box::new(Zone)).addresses("localhost");
         assert!(addresses.iter().any(IpAddr::is_loopback), "{addresses:?}");
     }
 
     #[test]
-    fn a_throw_is_an_answer_without_records() {
+    fn an_exception_of_the_resolver_means_no_records() {
         let zone = ForeignResolver(Box::new(Zone));
         assert!(zone.addresses("example.org").is_empty());
         assert!(zone.srv("_sip._udp.example.org").is_empty());

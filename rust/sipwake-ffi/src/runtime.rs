@@ -7,10 +7,10 @@ use tokio::sync::watch;
 
 use crate::error::SipWakeError;
 
-/// What runs on another thread, in a box: what starts a thread is then there once.
+/// Boxed work for another thread, so that the code that starts a thread exists once.
 pub(crate) type Work = Box<dyn FnOnce() + Send>;
 
-/// A runtime that may be given up from anywhere, also from its own thread.
+/// A runtime that may be ended from any thread, also from its own.
 pub(crate) struct OwnRuntime {
     handle: Handle,
     over: watch::Sender<bool>,
@@ -21,10 +21,9 @@ impl OwnRuntime {
         if Handle::try_current().is_ok() {
             return Err(SipWakeError::Unavailable { reason: "a client cannot be made inside a callback".to_owned() });
         }
-        let runtime = Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| SipWakeError::Unavailable { reason: format!("no runtime: {error}") })?;
+        let runtime = Builder::new_current_thread().enable_all().build().map_err(|error| {
+            SipWakeError::Unavailable { reason: format!("the async runtime cannot start: {error}") }
+        })?;
         let handle = runtime.handle().clone();
         let over = watch::Sender::new(false);
         let mut ended = Over(over.subscribe());
@@ -49,7 +48,7 @@ impl OwnRuntime {
         Over(self.over.subscribe())
     }
 
-    /// Ends it without waiting: whoever drops the last reference may be its own thread.
+    /// Ends it without waiting. The last reference may be dropped on its own thread.
     pub(crate) fn shut_down(&self) {
         self.over.send_replace(true);
     }
@@ -61,7 +60,7 @@ pub(crate) struct Over(pub(crate) watch::Receiver<bool>);
 
 impl Over {
     pub(crate) async fn wait(&mut self) {
-        // An error would say that nobody is left to end it.
+        // An error means that there is nobody left to end it.
         let _ = self.0.wait_for(|over| *over).await;
     }
 }

@@ -1,4 +1,4 @@
-//! What the app brings along: a place for records, an ear for events.
+//! Parts that the app brings: a store for records, and a listener for events.
 
 use sipwake::StoreError;
 
@@ -7,26 +7,26 @@ use crate::event::Event;
 
 /// Keeps a handful of small records. They hold secrets (tokens, HA1 values): encrypt them, and let no backup take them along.
 ///
-/// Called from a thread of the client, which waits, because a record must be safe before what depends on it is sent.
-/// Don't call the client from in here. What is thrown becomes an event.
+/// A thread of the client calls it and waits, because a record must be safe before anything that depends on it is sent.
+/// Don't call the client from in here. An error becomes an event.
 #[uniffi::export(callback_interface)]
 pub trait StateStore: Send + Sync {
     /// Returns the record under this key, or nothing.
     ///
     /// # Errors
-    /// When it cannot be known whether there is one: `Shut` while that is to be expected, as before the first unlock.
-    /// The client continues without the record, does not overwrite it, and asks again with back-off or after
+    /// If it is unknown whether there is a record. Throw `Shut` while that is normal, such as before the first unlock.
+    /// The client continues without the record and does not overwrite it. It asks again with back-off, or after
     /// `store_available`.
     fn load(&self, key: String) -> Result<Option<Vec<u8>>, CallbackError>;
 
-    /// Stores a record, replacing the one under the same key as a whole or not at all.
+    /// Stores a record. It replaces the one under the same key completely or not at all.
     ///
     /// # Errors
-    /// When the record could not be stored; the client continues.
+    /// If the record could not be stored. The client continues.
     fn save(&self, key: String, bytes: Vec<u8>) -> Result<(), CallbackError>;
 
-    /// Stores a record that must survive the process, but need not survive a power cut. Called far more often than `save`,
-    /// which it may be; a store that waits for the disk in `save` need not wait here.
+    /// Stores a record that must survive the process, but need not survive a power cut. The client calls this far more
+    /// often than `save`. It may do the same as `save`. If `save` waits for the disk, this need not.
     ///
     /// # Errors
     /// As `save`.
@@ -35,7 +35,7 @@ pub trait StateStore: Send + Sync {
     /// Removes a record. A missing record is not an error.
     ///
     /// # Errors
-    /// When the record could not be removed.
+    /// If the record could not be removed.
     fn remove(&self, key: String) -> Result<(), CallbackError>;
 }
 
@@ -45,11 +45,11 @@ pub trait EventListener: Send + Sync {
     /// Takes an event.
     ///
     /// # Errors
-    /// What is thrown becomes [`Event::ListenerFailed`] on the event streams.
+    /// An error becomes [`Event::ListenerFailed`] on the event streams.
     fn on_event(&self, event: Event) -> Result<(), CallbackError>;
 }
 
-/// An app's store as the client wants it.
+/// An app's store in the form that the client needs.
 pub(crate) struct ForeignStore(pub(crate) Box<dyn StateStore>);
 
 impl sipwake::StateStore for ForeignStore {

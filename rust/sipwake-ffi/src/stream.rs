@@ -1,4 +1,4 @@
-//! Events as something to wait for.
+//! Events as a stream to wait for.
 
 use sipwake::Events;
 use tokio::sync::{Mutex, broadcast, watch};
@@ -7,10 +7,10 @@ use crate::error::SipWakeError;
 use crate::event::Event;
 use crate::runtime::Over;
 
-/// Failures of the app's listener kept for a stream that is behind.
+/// How many failures of the app's listener are kept for a slow stream.
 pub(crate) const MAX_FAILURES: usize = 16;
 
-/// A client's events in their order. Each stream sees all of them; two readers of one stream share them.
+/// A client's events, in order. Each stream sees all of them. Two readers of one stream share them.
 #[derive(uniffi::Object)]
 pub struct EventStream {
     source: Mutex<Source>,
@@ -23,7 +23,7 @@ struct Source {
     /// Why the app's listener failed.
     failures: broadcast::Receiver<String>,
     missed: u64,
-    /// What was read after a gap, until the gap is told.
+    /// The event that was read after a gap. It waits until the gap is reported.
     after_gap: Option<Event>,
 }
 
@@ -36,7 +36,8 @@ impl EventStream {
 
 #[uniffi::export]
 impl EventStream {
-    /// Waits for the next event; nothing once the stream was cancelled or the client shut down. Giving up waiting loses no event.
+    /// Waits for the next event. Returns nothing after the stream was cancelled or the client shut down. If the caller
+    /// stops waiting, no event is lost.
     ///
     /// # Errors
     /// None. The `Result` makes a bug an error in Swift, too.
@@ -50,7 +51,7 @@ impl EventStream {
         })
     }
 
-    /// Ends the stream: who waits for an event gets nothing, now and ever after.
+    /// Ends the stream. From then on, everybody who waits for an event gets nothing.
     ///
     /// # Errors
     /// None.

@@ -1,4 +1,4 @@
-//! Bugs on purpose, so that the bindings' tests see what becomes of them. Not in what ships.
+//! Deliberate bugs. With them, the bindings' tests see what happens after a bug. They are not in released builds.
 
 use crate::error::SipWakeError;
 

@@ -2,17 +2,17 @@
 
 use crate::error::CallbackError;
 
-/// Judges servers' certificates in place of the SDK, for example with Android's `X509TrustManager`. Pins are checked
+/// Judges servers' certificates instead of the SDK, for example with Android's `X509TrustManager`. Pins are checked,
 /// too.
 #[uniffi::export(callback_interface)]
 pub trait ServerTrust: Send + Sync {
-    /// Judges a chain of DER certificates, the server's own first, for this server name. Called from a thread of the
-    /// client, which waits: don't call the client from in here.
+    /// Judges a chain of DER certificates, the server's own first, for this server name. A thread of the client calls
+    /// it and waits. Don't call the client from in here.
     ///
     /// The SDK checks nothing else in the chain. It always checks the server's name.
     ///
     /// # Errors
-    /// What is thrown refuses the server; the reason is in the event `RegistrationFailed`.
+    /// An error refuses the server. The event `RegistrationFailed` has the reason.
     fn verify(&self, chain: Vec<Vec<u8>>, server_name: String) -> Result<(), CallbackError>;
 }
 
@@ -35,16 +35,16 @@ mod tests {
     impl ServerTrust for OnlyFor {
         fn verify(&self, chain: Vec<Vec<u8>>, server_name: String) -> Result<(), CallbackError> {
             let known = chain == [vec![1], vec![2]] && server_name == self.0;
-            known.then_some(()).ok_or_else(|| CallbackError::Failed { reason: "not the one we know".into() })
+            known.then_some(()).ok_or_else(|| CallbackError::Failed { reason: "another one than before".into() })
         }
     }
 
     #[test]
-    fn a_throw_refuses_the_server_with_its_reason() {
+    fn an_exception_of_the_verifier_refuses_the_server_with_its_reason() {
         let trust = ForeignTrust(Box::new(OnlyFor("sip.example.com")));
         let chain = [vec![1], vec![2]];
         assert_eq!(sipwake::ServerTrust::verify(&trust, &chain, "sip.example.com"), Ok(()));
         let refusal = sipwake::ServerTrust::verify(&trust, &chain, "sip.example.org");
-        assert_eq!(refusal, Err("not the one we know".to_owned()));
+        assert_eq!(refusal, Err("another one than before".to_owned()));
     }
 }

@@ -17,7 +17,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("{}: {}", header.name, header.value.as_deref().unwrap_or_default());
     }
 
-    // 2. What its answer says about push.
+    // 2. What the response to it says about push.
     let verdict = push.verdict(200, [("Feature-Caps", "*;+sip.pns=\"fcm\"")]);
     println!("push: {}", verdict.text());
     if verdict.standing != Standing::Confirmed {

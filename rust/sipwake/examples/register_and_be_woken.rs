@@ -1,6 +1,6 @@
 //! Registers, sleeps, is woken by a push and takes the call: `cargo run --example register_and_be_woken`.
 //!
-//! The mock gateway stands for the SIP server and for FCM; an app has its own in their place.
+//! The mock gateway replaces the SIP server and FCM; an app uses its own.
 #![allow(clippy::print_stdout)]
 
 use std::error::Error;
@@ -24,7 +24,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // One client for the whole process, and its accounts before the first push.
     let (client, mut events) = Client::start(Arc::new(FileStore::open(folder.path())?));
     let mut config = AccountConfig::new("sip:alice@mock.example", "wonderland");
-    config.gateways = vec![server.addr().to_string()]; // leave it out, and the server is looked up by the domain
+    config.gateways = vec![server.addr().to_string()]; // without it, the server is looked up by the domain
     let account = client.add_account(config, Some(PushConfig::new(Provider::Fcm, "my-project"))).await?;
     client.set_token(&account, "c-10:APA91bExample").await?; // whenever the provider gives one
     client.register(&account).await?; // at every start of the app
@@ -63,7 +63,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
             CallChange::AnswerWanted { .. } => client.accept(event.uuid, Answer::sdp(SDP)).await?,
             CallChange::Connected { .. } => client.hang_up(event.uuid, HangUp::Normal).await?,
             CallChange::Ended(how) => {
-                println!("the call is over: {how:?}");
+                println!("the call has ended: {how:?}");
                 break;
             }
             _ => {}
@@ -74,7 +74,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         return Err(format!("the caller saw {:?}", report.state).into());
     }
 
-    client.log_out(&account).await?; // stored when this returns; delivered for certain
+    client.log_out(&account).await?; // stored when this returns, and repeated until it is delivered
     client.shutdown().await;
     Ok(())
 }

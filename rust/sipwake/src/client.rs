@@ -27,6 +27,7 @@ use crate::clock::{fill_random, now};
 use crate::driver::Driver;
 use crate::error::Error;
 use crate::events::{Events, MAX_UNREAD};
+use crate::flow::Flow;
 use crate::job::{Agent, JOBS, Job, Kept, Work};
 #[cfg(feature = "sealed")]
 use crate::keyring::Keyring;
@@ -37,19 +38,19 @@ use crate::task::spawn;
 use crate::trace::Trace;
 use crate::transport::Network;
 
-/// What happened to a token.
+/// What the client did with a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TokenUpdate {
-    /// It is stored, and sent if it is new.
+    /// It is stored, and it is sent if it is new.
     Taken,
-    /// It is sent if it is new, but not stored yet; [`Event::Durable`] tells when it is.
+    /// It is sent if it is new, but it is not stored yet. [`Event::Durable`] tells when it is.
     NotYetDurable,
     /// It was empty or `null`. A good token that is there stays.
     Ignored,
 }
 
-/// A client: accounts, bindings and calls. Clones share one driver, which ends with the last of them or with
-/// [`shutdown`](Self::shutdown). The bindings stay at the server in both cases, so that pushes can wake the phone.
+/// A client: accounts, bindings and calls. Clones share one driver, which ends with the last clone or with
+/// [`shutdown`](Self::shutdown). In both cases the bindings stay at the server, so that pushes can wake the phone.
 #[derive(Clone)]
 pub struct Client {
     jobs: mpsc::Sender<Job>,
@@ -72,7 +73,8 @@ impl std::fmt::Debug for Client {
 }
 
 impl Client {
-    /// Starts a client on the current tokio runtime. It sends log-outs that an earlier process could not deliver at once.
+    /// Starts a client on the current tokio runtime. It sends log-outs at once if an earlier process could not deliver
+    /// them.
     ///
     /// A store has one client at a time. Wait for [`shutdown`](Self::shutdown) before you start another one on it in the same
     /// process, or both would use the same CSeqs.
@@ -154,20 +156,20 @@ impl Client {
         Events::new(events.subscribe())
     }
 
-    /// Ends the client for all its clones and returns when its sockets are closed. What was asked for before is still done,
-    /// and queued messages are still sent, without waiting for responses. The bindings stay. To remove one, wait for
-    /// [`Event::LoggedOut`] first, or leave it to the next start.
+    /// Ends the client for all its clones, and returns when its sockets are closed. Earlier commands are still carried
+    /// out, and queued messages are still sent, but nobody waits for responses. The bindings stay. To remove one, wait
+    /// for [`Event::LoggedOut`] first, or leave it to the next start.
     ///
-    /// From then on every call fails with [`Error::ShutDown`], and the streams of events are over. A push is still judged
-    /// by what was known last.
+    /// From then on every call fails with [`Error::ShutDown`], and the streams of events are over. [`push`](Self::push)
+    /// still judges pushes, by what the client knew last.
     pub async fn shutdown(&self) {
         self.stop.notify_one();
-        // It never changes; it is dropped with the driver.
+        // Its value never changes. It is dropped with the driver.
         let _ = self.running.clone().changed().await;
     }
 
-    /// Adds an account, or changes the settings of the one with the same AOR and registrar. It continues with what an earlier
-    /// process stored. Nothing is sent before [`register`](Self::register).
+    /// Adds an account, or changes the settings of the one with the same AOR and registrar. It continues with what an
+    /// earlier process stored. It sends nothing before [`register`](Self::register).
     ///
     /// # Errors
     /// [`Error::Field`] names the field and the rule. The field is `options.trust` if the account or its probes use TLS and
@@ -202,7 +204,7 @@ impl Client {
         Err(FieldError { field: "options.trust", rule: Rule::Conflict { conflict: crate::trust::NOBODY_JUDGES } })
     }
 
-    /// Registers now, also after a refusal. Call it at every start of the app. The outcome comes as an event.
+    /// Registers now, even after a refusal. Call it at every start of the app. The outcome comes as an event.
     ///
     /// With [`Options::probing`], an account's first call waits for the probes of its gateways, for at most half a second or
     /// [`Probing::first_wait`](crate::Probing::first_wait).
@@ -215,13 +217,31 @@ impl Client {
         self.ask(move |agent, _, now| agent.register(&key, now).map_err(Error::from)).await
     }
 
-    /// Asks all gateways of an account at once how busy they are, as [`Options::probing`] says, or with SIP OPTIONS. Returns
-    /// what they say in the order of the account's list. The next choice of a gateway uses it.
+    /// Asks all gateways of an account at once how busy they are, as [`Options::probing`] says, or with SIP OPTIONS.
+    /// Returns their responses in the order of the account's list. The next choice of a gateway uses them.
     ///
     /// # Errors
     /// [`Error::NoSuchAccount`].
     pub async fn probe_gateways(&self, account: &AccountKey) -> Result<Vec<GatewayHealth>, Error> {
         self.prober.now(account).await.ok_or(Error::NoSuchAccount(NoSuchAccount))
+    }
+
+    /// Opens a flow to the first gateway of an account, beside the client's own, and sends nothing over it.
+    ///
+    /// # Errors
+    /// [`Error::Flow`] says why no flow to the server could be opened, [`Error::NoSuchAccount`].
+    pub async fn open_flow(&self, account: &AccountKey) -> Result<Flow, Error> {
+        let (sender, hop) = oneshot::channel();
+        let key = account.clone();
+        self.ask(move |agent, _, _| {
+            let account = agent.accounts().find(|known| known.key() == key).ok_or(NoSuchAccount)?;
+            // The caller may have stopped waiting.
+            let _ = sender.send(account.hops().first().cloned());
+            Ok(())
+        })
+        .await?;
+        let hop = hop.await.ok().flatten().ok_or(Error::ShutDown)?;
+        Ok(Flow::open(hop, self.network.clone()).await?)
     }
 
     /// Sets the push token that the provider gave. A null or empty token is ignored. The same token again costs no traffic.
@@ -263,8 +283,8 @@ impl Client {
         })
     }
 
-    /// Removes the push binding and stays registered. The command is stored before this returns, or it returns
-    /// [`Kept::NotYetDurable`]. From here on no push makes a sound.
+    /// Removes the push binding and keeps the account registered. The command is stored before this returns, or it
+    /// returns [`Kept::NotYetDurable`]. From then on no push makes a sound.
     ///
     /// # Errors
     /// [`Error::NoSuchAccount`].
@@ -273,12 +293,13 @@ impl Client {
         self.ask_for(move |agent, _, now| agent.unbind_push(&key, now).map_err(Error::from))
     }
 
-    /// Switches do not disturb on until a time since 1970 ([`Duration::MAX`](std::time::Duration::MAX): until further notice), or off
-    /// with `None` or a time in the past. It is stored before this returns, or it returns [`Kept::NotYetDurable`].
+    /// Switches do not disturb on until a time since 1970, or off with `None` or a time in the past.
+    /// [`Duration::MAX`](std::time::Duration::MAX) means until further notice. The command is stored before this
+    /// returns, or it returns [`Kept::NotYetDurable`].
     ///
-    /// Meanwhile the account stays registered without a push binding, and no push makes a sound. When the time is over, the binding
-    /// comes back and [`Event::DoNotDisturbOver`] says so. A process that is not running then does this when the account is added. A
-    /// running client still reports a call whose INVITE arrives.
+    /// Meanwhile the account stays registered without a push binding, and no push makes a sound. When the time is over,
+    /// the binding comes back and [`Event::DoNotDisturbOver`] says so. If no process runs at that moment, this happens
+    /// when the account is added. A running client still reports a call whose INVITE arrives.
     ///
     /// # Errors
     /// [`Error::NoSuchAccount`].
@@ -317,8 +338,9 @@ impl Client {
         })
     }
 
-    /// Logs the user out. The log-out is stored before this returns, or it returns [`Kept::NotYetDurable`]. It is repeated until
-    /// the server confirms it ([`Event::LoggedOut`]), by later processes too. From here on no push makes a sound.
+    /// Logs the user out. The log-out is stored before this returns, or it returns [`Kept::NotYetDurable`]. The client
+    /// repeats it until the server confirms it ([`Event::LoggedOut`]), and later processes continue. From here on no
+    /// push makes a sound.
     ///
     /// # Errors
     /// [`Error::NoSuchAccount`].
@@ -327,9 +349,9 @@ impl Client {
         self.ask_for(move |agent, _, now| agent.log_out(&key, now).map_err(Error::from))
     }
 
-    /// Says that a server may hold a binding that the store does not know: from an earlier installation or another program.
-    /// Then [`log_out`](Self::log_out) asks the server to remove what the token and the settings would have bound, without
-    /// binding anything first.
+    /// Says that a server may hold a binding that the store does not know, from an earlier installation or another
+    /// program. Then [`log_out`](Self::log_out) asks the server to remove the binding that the token and the settings
+    /// would have made. It binds nothing first.
     ///
     /// # Errors
     /// [`Error::NoSuchAccount`].
@@ -338,8 +360,8 @@ impl Client {
         self.ask(move |agent, _, _| agent.assume_bound(&key).map_err(Error::from))
     }
 
-    /// Returns how many log-outs the servers have not confirmed yet, those of earlier processes included. Keep a phone's
-    /// background task while there is one.
+    /// Returns how many log-outs the servers have not confirmed yet. It counts those of earlier processes, too. Keep a
+    /// phone's background task while there is one.
     pub fn pending_log_outs(&self) -> usize {
         self.gate.load().pending_log_outs()
     }
@@ -358,10 +380,10 @@ impl Client {
         self.ask(move |agent, _, now| agent.query_push(&key, provider, now).map_err(Error::from))
     }
 
-    /// Says what a push means for the operating system, at once, and wakes the account behind it.
+    /// Says at once what a push means for the operating system, and wakes the push's account.
     ///
-    /// It waits for no network, lock or task. Any bytes give an action, and for a PushKit push it can be shown to CallKit. A push
-    /// for a user who logged out, or for a call that is over, makes no sound.
+    /// It waits for no network, lock or task. Any bytes give an action, and CallKit can show the action of any PushKit
+    /// push. A push for a user who logged out, or for a call that is over, makes no sound.
     pub fn push<'a>(&self, payload: impl Into<Payload<'a>>, channel: Channel, hints: &Hints) -> PushAction {
         let read = self.read_push(payload.into(), channel, hints);
         let action = self.gate.load().judge(read, hints, now().boot);
@@ -376,8 +398,9 @@ impl Client {
         action
     }
 
-    /// Returns why the phone rang or did not: the decisions in codes and numbers, with what the app's `platform` layer knows. It has
-    /// no name, number, token or address, so users can send it without reading it. `sipwake explain` reads it.
+    /// Returns why the phone rang or did not. The report has the decisions in codes and numbers, and what the app's
+    /// `platform` layer knows. It has no name, number, token or address, so users can send it without reading it.
+    /// `sipwake explain` reads it.
     ///
     /// # Errors
     /// [`Error::ShutDown`].
@@ -393,7 +416,7 @@ impl Client {
     }
 
     /// Returns the recording since the start, as a file for `sipwake replay`, or `None` without
-    /// [`Options::record_for_replay`]. It has no secret, but it shows who called: ask the user before you send it.
+    /// [`Options::record_for_replay`]. It has no secret, but it shows who called. Ask the user before you send it.
     ///
     /// # Errors
     /// [`Error::ShutDown`].
@@ -401,8 +424,13 @@ impl Client {
     pub async fn recording(&self) -> Result<Option<String>, Error> {
         let (sender, recording) = oneshot::channel();
         self.ask(move |agent, _, _| {
-            // The caller may have stopped waiting.
-            let _ = sender.send(agent.recording());
+            let taped = agent.taped();
+            // The caller may have stopped waiting. If the system gives no thread, the sender is dropped and the caller
+            // gets an error.
+            let make = move || drop(sender.send(taped.map(sipwake_core::replay::Taped::into_file)));
+            if let Err(error) = std::thread::Builder::new().name("sipwake recording".into()).spawn(make) {
+                log::warn!("no thread to make the recording on: {error}");
+            }
             Ok(())
         })
         .await?;
@@ -415,7 +443,7 @@ impl Client {
         if let Some((action, opened)) = self.keyring.open(payload, channel, hints) {
             if let Some(record) = opened {
                 let work: Work = Box::new(move |agent, _, now| {
-                    // Until it is stored, a kill forgets that this push was opened: it could come again.
+                    // A kill before it is stored forgets that this push was opened. It could then come again.
                     agent.save_opened(record, now);
                     Ok(())
                 });
@@ -429,11 +457,12 @@ impl Client {
         }
     }
 
-    /// Returns the public part of this phone's key for sealed pushes. The first call makes and stores the key. The sender of the
-    /// pushes needs both values; send them over the app's own connection to its server. See `docs/sealed.md`.
+    /// Returns the public part of this phone's key for sealed pushes. The first call makes and stores the key. The
+    /// sender of the pushes needs both values. Send them over the app's own connection to its server. See
+    /// `docs/sealed.md`.
     ///
     /// # Errors
-    /// [`Error::Store`] while the store is shut or fails: a key that may be lost is of no use.
+    /// [`Error::Store`] while the store is shut or fails, because a key that may be lost is of no use.
     #[cfg(feature = "sealed")]
     pub fn push_key(&self) -> Result<PushKey, Error> {
         self.keyring.change(|keys| keys.create(fill_random))
@@ -457,11 +486,11 @@ impl Client {
         Ok(key)
     }
 
-    /// Imports a key for sealed pushes from a server, received over a secure connection: 32 bytes in base64url, with the name that
-    /// the pushes use for it. The same name again replaces the key.
+    /// Imports a key for sealed pushes that a server gave over a secure connection: 32 bytes in base64url, with the
+    /// name that the pushes use for it. The same name again replaces the key.
     ///
     /// # Errors
-    /// [`Error::Key`], which says what is wrong with it, or as [`push_key`](Self::push_key).
+    /// [`Error::Key`] says what is wrong with the key. Otherwise as [`push_key`](Self::push_key).
     #[cfg(feature = "sealed")]
     pub fn import_push_key(&self, id: &str, key: &str) -> Result<(), Error> {
         Ok(self.keyring.change(|keys| keys.import(id, key))??)
@@ -492,11 +521,12 @@ impl Client {
         self.ask(move |agent, _, now| agent.ringing(call, now).then_some(()).ok_or(Error::NoSuchCall))
     }
 
-    /// Answers for the user, at any time after the push. When the INVITE is here,
-    /// [`CallChange::AnswerWanted`](crate::CallChange::AnswerWanted) brings its offer, which [`accept`](Self::accept) answers.
+    /// Answers for the user. This works at any time after the push. When the INVITE is here,
+    /// [`CallChange::AnswerWanted`](crate::CallChange::AnswerWanted) brings its offer. Answer the offer with
+    /// [`accept`](Self::accept).
     ///
     /// # Errors
-    /// [`Error::NoSuchCall`] for a call that is not known, over, or accepted already.
+    /// [`Error::NoSuchCall`] for a call that is unknown, over or accepted already.
     pub fn answer(&self, call: Uuid) -> impl Future<Output = Result<(), Error>> {
         self.ask(move |agent, _, now| agent.answer(call, now).then_some(()).ok_or(Error::NoSuchCall))
     }
@@ -510,15 +540,15 @@ impl Client {
         self.ask(move |agent, _, now| agent.accept(call, answer, now).then_some(()).ok_or(Error::NoSuchCall))
     }
 
-    /// Ends a call, whatever its state: announced, ringing or answered.
+    /// Ends a call in any state: announced, ringing or answered.
     ///
     /// # Errors
-    /// [`Error::NoSuchCall`] for a call that is not known or over.
+    /// [`Error::NoSuchCall`] for a call that is unknown or over.
     pub fn hang_up(&self, call: Uuid, why: HangUp) -> impl Future<Output = Result<(), Error>> {
         self.ask(move |agent, _, now| agent.hang_up(call, why, now).then_some(()).ok_or(Error::NoSuchCall))
     }
 
-    /// Responds to [`CallChange::Offered`](crate::CallChange::Offered) with the app's answer, or refuses with `None`.
+    /// Responds to [`CallChange::Offered`](crate::CallChange::Offered) with the app's answer. `None` refuses the offer.
     ///
     /// # Errors
     /// [`Error::NoSuchCall`] if no offer waits for a response.
@@ -526,9 +556,9 @@ impl Client {
         self.ask(move |agent, _, now| agent.respond_offer(call, answer, now).then_some(()).ok_or(Error::NoSuchCall))
     }
 
-    /// Says whether the app responds to INFO (digits, for example) and REFER (a transfer) inside a call with
-    /// [`respond_request`](Self::respond_request). By default it does not: it is told about them, while an INFO with a body gets
-    /// 415 and a REFER 405.
+    /// Says whether the app responds to INFO (digits, for example) and REFER (a transfer) inside a call, with
+    /// [`respond_request`](Self::respond_request). By default it does not. Then it still gets an event for each of
+    /// them, an INFO with a body gets 415, and a REFER gets 405.
     ///
     /// # Errors
     /// [`Error::ShutDown`].
@@ -539,10 +569,11 @@ impl Client {
         })
     }
 
-    /// Responds to an [`Asked`](crate::CallChange::Asked) that awaits it, with a status from 200 to 699; another becomes 500.
+    /// Responds to an [`Asked`](crate::CallChange::Asked) that waits for it, with a status from 200 to 699. Any other
+    /// status becomes 500.
     ///
     /// # Errors
-    /// [`Error::NoSuchCall`] if no request with that id awaits a response.
+    /// [`Error::NoSuchCall`] if no request with that id waits for a response.
     pub fn respond_request(&self, call: Uuid, request: u64, status: u16) -> impl Future<Output = Result<(), Error>> {
         self.ask(move |agent, _, now| {
             agent.respond_request(call, request, status, now).then_some(()).ok_or(Error::NoSuchCall)
@@ -560,8 +591,8 @@ impl Client {
         })
     }
 
-    /// Says that the store can be read and written again, because the device was unlocked. The client tries at once what it could
-    /// not read or store. Without this call it tries with back-off, at least once a minute.
+    /// Says that the user unlocked the device, so that the store can be read and written again. The client tries at
+    /// once what it could not read or store. Without this call it tries with back-off, at least once a minute.
     ///
     /// # Errors
     /// [`Error::ShutDown`].
@@ -586,7 +617,7 @@ impl Client {
         .await
     }
 
-    /// Runs work on the core, and waits until everything that it changed is stored.
+    /// Runs work on the core. Waits until everything that it changed is stored.
     fn ask(
         &self,
         work: impl FnOnce(&mut Agent, &dyn StateStore, Now) -> Result<(), Error> + Send + 'static,
@@ -595,7 +626,7 @@ impl Client {
         async { kept.await.map(|_| ()) }
     }
 
-    /// The same, and says whether it is stored.
+    /// The same, and returns whether it is stored.
     fn ask_for(
         &self,
         work: impl FnOnce(&mut Agent, &dyn StateStore, Now) -> Result<(), Error> + Send + 'static,
@@ -636,7 +667,7 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(30);
 
-    /// A store that holds the driver up when the account of this user is looked for, until it is told to continue.
+    /// A store that blocks the driver when it looks for this user's account, until the test lets it continue.
     struct Held {
         user: &'static str,
         entered: Mutex<Sender<()>>,
@@ -665,7 +696,7 @@ mod tests {
         AccountConfig::new(format!("sip:{user}@example.com"), "secret")
     }
 
-    /// A client, what makes its driver stop, and what makes it go on.
+    /// A client, a function that blocks its driver, and a sender that lets the driver continue.
     fn held() -> (Client, Events, impl AsyncFnOnce() -> JoinSet<Result<AccountKey, Error>>, Sender<()>) {
         let ((entered, enters), (go, go_on)) = (channel(), channel());
         let store = Held { user: "held", entered: Mutex::new(entered), go_on: Mutex::new(go_on) };
@@ -682,7 +713,7 @@ mod tests {
         (client, events, hold, go)
     }
 
-    /// A client as on Android, where Rust cannot ask the system.
+    /// A client as on Android, where Rust cannot ask the system's verifier.
     #[cfg(feature = "tls")]
     fn trusting_nobody(options: Options) -> (Client, Events) {
         use sipwake_core::event::FlowError;
@@ -692,7 +723,7 @@ mod tests {
 
     #[cfg(feature = "tls")]
     #[tokio::test]
-    async fn an_account_that_uses_tls_is_refused_where_nobody_can_judge_the_server() {
+    async fn an_account_that_uses_tls_is_refused_where_nothing_can_verify_the_server() {
         let (client, _events) = trusting_nobody(Options::default());
         let over = |transport| AccountConfig { transport: Some(transport), ..config("alice") };
         for transport in [Transport::Tls, Transport::Wss] {
@@ -708,7 +739,7 @@ mod tests {
 
     #[cfg(feature = "tls")]
     #[tokio::test]
-    async fn probes_over_https_are_refused_where_nobody_can_judge_the_server() {
+    async fn probes_over_https_are_refused_where_nothing_can_verify_the_server() {
         let refusal = async |https| {
             let probe = Probe::WsLoad { https, port: None };
             let (client, _events) = trusting_nobody(Options::default().probing(Probing::new(probe)));
@@ -719,7 +750,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn beyond_256_wishes_that_wait_for_the_driver_their_callers_wait() {
+    async fn more_than_256_open_commands_make_their_callers_wait() {
         let (client, _events, hold, go) = held();
         let mut adding = hold().await;
         let mut callers = JoinSet::new();
@@ -730,12 +761,12 @@ mod tests {
         while client.jobs.capacity() > 0 {
             sleep(Duration::from_millis(1)).await;
         }
-        // A push is judged at once, whatever waits; it is not among what waits.
+        // A push is judged at once, whatever waits. It is not in the queue.
         let action = client.push("{}", Channel::PushKit, &Hints::at(now()));
         assert!(action.must_be_reported());
         sleep(Duration::from_millis(50)).await;
         assert_eq!((client.jobs.capacity(), client.jobs.max_capacity()), (0, JOBS));
-        assert!(callers.try_join_next().is_none(), "nobody is told that it is done");
+        assert!(callers.try_join_next().is_none(), "no event says that it is done");
         go.send(()).expect("the driver waits");
         for _ in 0..JOBS + 50 {
             let done = timeout(PATIENCE, callers.join_next()).await.expect("in time").expect("there are more");
@@ -745,8 +776,8 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn a_server_that_says_more_than_the_driver_takes_meets_a_closed_window() {
-        // More than 256 pieces of 16 KiB, and what the system's buffers hold.
+    async fn a_server_that_sends_more_than_the_driver_reads_is_slowed_down_by_tcp() {
+        // More than 256 pieces of 16 KiB and the system's buffers together.
         const TOO_MUCH: usize = 64 << 20;
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
         let (client, _events, hold, go) = held();
@@ -765,17 +796,17 @@ mod tests {
         loop {
             match timeout(Duration::from_secs(1), server.write(&piece.as_bytes()[pending..])).await {
                 Ok(written) => {
-                    let written = written.expect("the connection stands");
+                    let written = written.expect("the connection is open");
                     taken += written;
                     pending = (pending + written) % piece.len();
                 }
                 Err(_) => break,
             }
-            assert!(taken < TOO_MUCH, "the driver stands still, and {taken} bytes were taken");
+            assert!(taken < TOO_MUCH, "the driver is blocked; {taken} bytes were read");
         }
         go.send(()).expect("the driver waits");
         let rest = timeout(PATIENCE, server.write_all(&piece.as_bytes()[pending..])).await;
-        rest.expect("the window opens again").expect("the connection stands");
+        rest.expect("the window opens again").expect("the connection is open");
         assert!(adding.join_next().await.expect("one").expect("no panic").is_ok());
         assert_eq!(client.network_changed().await, Ok(()));
     }

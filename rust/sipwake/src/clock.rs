@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rustix::time::{ClockId, clock_gettime};
 use sipwake_core::clock::Now;
 
-/// Counts through device sleep: `CLOCK_BOOTTIME` on Linux and Android; on Apple `CLOCK_MONOTONIC` does (`std`'s `Instant`
-/// stops there, and on Android).
+/// The clock that goes on while the device sleeps. On Linux and Android this is `CLOCK_BOOTTIME`, on Apple
+/// `CLOCK_MONOTONIC`. `std`'s `Instant` stops on both Apple and Android.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const BOOT: ClockId = ClockId::Boottime;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
@@ -25,5 +25,5 @@ pub fn now() -> Now {
 /// # Panics
 /// If the system has none, which no platform of ours does.
 pub fn fill_random(bytes: &mut [u8]) {
-    getrandom::fill(bytes).expect("every platform of ours has a random source");
+    getrandom::fill(bytes).expect("every supported platform has a random source");
 }

@@ -7,6 +7,8 @@ use std::time::Duration;
 use sipwake_core::account::{Account, AccountConfig, AccountKey};
 use sipwake_core::beside::{self, Output, Register};
 use sipwake_core::clock::Now;
+#[cfg(feature = "sealed")]
+use sipwake_core::event::Event;
 use sipwake_core::payload::{Channel, Hints, Payload, PushAction, parse_push};
 use sipwake_core::push::{Push, PushConfig};
 use sipwake_core::snapshot::{CALLS, Durability, RECORD, REMOVALS, Record, binding_key};
@@ -76,7 +78,7 @@ impl Companion {
         };
         companion.load(CALLS);
         companion.load(RECORD);
-        companion.settle();
+        companion.drain();
         companion
     }
 
@@ -156,7 +158,8 @@ impl Companion {
             if let Some(record) = opened
                 && let Err(error) = self.store.save_progress(sipwake_core::sealed::PUSHES_OPENED, &record)
             {
-                log::warn!("which sealed pushes were opened is not stored: {error}");
+                let (key, reason) = (sipwake_core::sealed::PUSHES_OPENED.to_owned(), error.to_string());
+                self.told.push_back(Output::Event(Box::new(Event::StoreFailed { key, reason })));
             }
             return self.judge(action, hints);
         }
@@ -172,7 +175,7 @@ impl Companion {
     /// Calls the core's companion with the current time, and stores the result before it returns.
     pub fn with<T>(&mut self, act: impl FnOnce(&mut beside::Companion, Now) -> T) -> T {
         let done = act(&mut self.core, now());
-        self.settle();
+        self.drain();
         done
     }
 
@@ -206,6 +209,16 @@ impl Companion {
         self.with(beside::Companion::store_available);
     }
 
+    /// Switches do not disturb on until a time since 1970 ([`Duration::MAX`]: until further notice), or off: as
+    /// [`Client::set_do_not_disturb`](crate::Client::set_do_not_disturb).
+    ///
+    /// # Errors
+    /// [`beside::Error::NoSuchAccount`].
+    pub fn set_do_not_disturb(&mut self, account: &AccountKey, until: Option<Duration>) -> Result<Kept, beside::Error> {
+        self.with(|core, now| core.set_do_not_disturb(account, until, now))?;
+        Ok(self.kept())
+    }
+
     /// Returns the key for sealed pushes: as [`Client::push_key`](crate::Client::push_key).
     ///
     /// # Errors
@@ -215,8 +228,45 @@ impl Companion {
         self.keyring.change(|keys| keys.create(fill_random))
     }
 
-    /// Stores what must be stored, and keeps what must be reported.
-    fn settle(&mut self) {
+    /// Makes a new key pair for sealed pushes: as [`Client::rotate_push_key`](crate::Client::rotate_push_key). The tags of accounts that
+    /// send it have the new one at once.
+    ///
+    /// # Errors
+    /// As [`push_key`](Self::push_key).
+    #[cfg(feature = "sealed")]
+    pub fn rotate_push_key(&mut self) -> Result<crate::PushKey, Error> {
+        let key = self.keyring.change(|keys| keys.rotate(now().wall, fill_random))?;
+        self.with(|core, now| core.set_push_key(&key, now));
+        Ok(key)
+    }
+
+    /// Imports a key for sealed pushes from a server: as [`Client::import_push_key`](crate::Client::import_push_key).
+    ///
+    /// # Errors
+    /// [`Error::Key`], which says what is wrong with it, or as [`push_key`](Self::push_key).
+    #[cfg(feature = "sealed")]
+    pub fn import_push_key(&self, id: &str, key: &str) -> Result<(), Error> {
+        Ok(self.keyring.change(|keys| keys.import(id, key))??)
+    }
+
+    /// Forgets an imported key. Returns whether there was one.
+    ///
+    /// # Errors
+    /// As [`push_key`](Self::push_key).
+    #[cfg(feature = "sealed")]
+    pub fn forget_push_key(&self, id: &str) -> Result<bool, Error> {
+        self.keyring.change(|keys| keys.forget(id))
+    }
+
+    /// Stores what must be stored, and keeps what the app must be told.
+    fn drain(&mut self) {
+        #[cfg(feature = "sealed")]
+        if self.core.wants_push_key() {
+            match self.push_key() {
+                Ok(key) => self.core.set_push_key(&key, now()),
+                Err(error) => log::info!("the key for sealed pushes is not in the tags yet: {error}"),
+            }
+        }
         while let Some(output) = self.core.poll_output() {
             match output {
                 Output::Save(record) => self.save(record),

@@ -1,4 +1,4 @@
-//! The one task that owns the core: it does what the core says, in that order, and sleeps until something happens.
+//! The one task that owns the core. It does what the core says, in the same order, and sleeps until something happens.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,11 +17,11 @@ use crate::clock::now;
 use crate::job::{Agent, Job, Kept};
 use crate::store::StateStore;
 use crate::trace::Trace;
-use crate::transport::{FlowHandle, Happening, Happenings, Network, Up};
+use crate::transport::{FlowEvent, FlowHandle, Happenings, Network, Up};
 
-/// Happenings of all flows waiting for the driver.
+/// How many events of all flows may wait for the driver.
 const HAPPENINGS: usize = 256;
-/// The timer stops while the device sleeps, the core's boot time does not: look at it this often.
+/// The longest sleep. The timer stops while the device sleeps, and the core's boot time does not.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
 pub(crate) struct Driver {
@@ -51,7 +51,8 @@ fn load(agent: &mut Agent, store: &dyn StateStore, key: &str, now: Now) {
 }
 
 impl Driver {
-    /// Runs until the last handle is gone or one of them said stop; then the flows are closed, each with its queue sent.
+    /// Runs until the last handle is dropped or one of them asks for the end. Then the flows send their queues and
+    /// close.
     pub(crate) async fn run(mut self) {
         let (sender, mut happenings) = mpsc::channel(HAPPENINGS);
         let mut flows = Flows::default();
@@ -64,15 +65,15 @@ impl Driver {
                     let Some(Job { work, done }) = job else { break };
                     let result = work(&mut self.agent, &*self.store, now());
                     self.drain(&mut flows, &sender);
-                    // An account that was only added has said nothing yet, but a push may already be for it.
+                    // An account that was only added has caused no event yet, but a push may already be for it.
                     self.gate.store(Arc::new(self.agent.gate()));
                     if let Some(done) = done {
-                        // The caller may have stopped waiting; the work is done anyway.
+                        // The caller may have stopped waiting. The work is done anyway.
                         let kept = if self.agent.is_durable() { Kept::Durable } else { Kept::NotYetDurable };
                         let _ = done.send(result.map(|()| kept));
                     }
                 }
-                // What was queued before is still done; then the queue says that it is over.
+                // Queued jobs are still done. Then the queue ends.
                 () = self.stop.notified() => self.jobs.close(),
                 Some((flow, happening)) = happenings.recv() => self.happened(flow, happening, &mut flows),
                 () = tokio::time::sleep(wait.unwrap_or_default()), if wait.is_some() => {
@@ -81,21 +82,21 @@ impl Driver {
             }
         }
         drop((flows, sender));
-        // Each flow holds a sender until its socket is closed; what it has to say concerns nobody any more.
+        // Each flow holds a sender until its socket is closed. Its last events are of no interest.
         while happenings.recv().await.is_some() {}
-        // The caller who waits for the end may open the store at once.
+        // A caller who waits for the end may open the store right after it.
         let Self { running, store, .. } = self;
         drop(store);
         drop(running);
     }
 
-    fn happened(&mut self, flow: FlowId, happening: Happening, flows: &mut Flows) {
-        // What a flow said before it was closed may still be queued.
+    fn happened(&mut self, flow: FlowId, happening: FlowEvent, flows: &mut Flows) {
+        // Events from before the flow was closed may still be in the queue.
         if !flows.contains_key(&flow) {
             return;
         }
         match happening {
-            Happening::Up(Up { local, leads_on, left }) => {
+            FlowEvent::Up(Up { local, leads_on, left }) => {
                 self.agent.handle_flow_leads_on(flow, leads_on);
                 if let Some((left, handle)) = left {
                     flows.insert(left, handle);
@@ -103,10 +104,10 @@ impl Driver {
                 }
                 self.agent.handle_flow_up(flow, local, now());
             }
-            Happening::Chosen(transport) => self.agent.handle_flow_transport(flow, transport),
-            Happening::Input(bytes) => self.agent.handle_input(flow, &bytes, now()),
-            Happening::Stranger(source, bytes) => self.agent.handle_stranger(flow, source, &bytes, now()),
-            Happening::Down(error) => {
+            FlowEvent::Chosen(transport) => self.agent.handle_flow_transport(flow, transport),
+            FlowEvent::Input(bytes) => self.agent.handle_input(flow, &bytes, now()),
+            FlowEvent::Stranger(source, bytes) => self.agent.handle_stranger(flow, source, &bytes, now()),
+            FlowEvent::Down(error) => {
                 flows.remove(&flow);
                 self.agent.handle_flow_down(flow, error, now());
             }
@@ -149,13 +150,13 @@ impl Driver {
                 Output::Received { flow, bytes, .. } => self.trace(false, flow, &bytes),
                 Output::Event(event) => {
                     changed = true;
-                    // The gate goes first: who hears of the end of a call must not be rung by its late push.
+                    // The gate comes first. After the app knows that a call has ended, its late push must not ring.
                     self.gate.store(Arc::new(self.agent.gate()));
                     let _ = self.events.send(*event);
                 }
             }
         }
-        // Last of all: nothing waits for it, and a failure only costs this record.
+        // This comes last. Nothing waits for it, and a failure only loses this record.
         if let Some(record) = self.agent.poll_record()
             && let Err(error) = self.store.save_progress(RECORD, &record)
         {

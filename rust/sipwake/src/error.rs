@@ -1,6 +1,7 @@
 //! Why something could not be done.
 
 use sipwake_core::error::FieldError;
+use sipwake_core::event::FlowError;
 use sipwake_core::user_agent::NoSuchAccount;
 
 /// Why a call on a [`Client`](crate::Client) failed.
@@ -26,6 +27,9 @@ pub enum Error {
     #[cfg(feature = "sealed")]
     #[error(transparent)]
     Key(#[from] sipwake_core::sealed::KeyError),
+    /// No flow to the server could be opened.
+    #[error(transparent)]
+    Flow(#[from] FlowError),
     /// The client has been shut down.
     #[error("the client has been shut down")]
     ShutDown,

@@ -4,7 +4,7 @@ use sipwake_core::event::Event;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
-/// Events kept for a slow reader. Beyond this it misses the oldest.
+/// How many events are kept for a slow reader. If there are more, it misses the oldest ones.
 pub(crate) const MAX_UNREAD: usize = 512;
 
 /// The events of a client, from the moment this was made.

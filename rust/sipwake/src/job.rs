@@ -10,17 +10,17 @@ use tokio::sync::oneshot;
 use crate::error::Error;
 use crate::store::StateStore;
 
-/// Something that a handle asks the driver to do with the core.
+/// What a handle asks the driver to do with the core.
 pub(crate) type Work = Box<dyn FnOnce(&mut Agent, &dyn StateStore, Now) -> Result<(), Error> + Send>;
 
-/// Work, and who waits for it.
+/// Work, and the one who waits for it.
 pub(crate) struct Job {
     pub(crate) work: Work,
-    /// Told the result once everything that the work asked for is stored.
+    /// Gets the result when everything that the work asked for is stored.
     pub(crate) done: Option<oneshot::Sender<Result<Kept, Error>>>,
 }
 
-/// Jobs waiting for the driver.
+/// How many jobs may wait for the driver.
 pub(crate) const JOBS: usize = 256;
 
 /// Whether what the app asked for outlives the process.

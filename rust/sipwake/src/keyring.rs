@@ -1,4 +1,4 @@
-//! The phone's keys for sealed pushes, and where they are kept.
+//! The phone's keys for sealed pushes in its store.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -13,7 +13,8 @@ use crate::error::Error;
 use crate::job::Agent;
 use crate::store::{StateStore, StoreError};
 
-/// The keys in a store. They are read when they are first needed, and again while the store is shut.
+/// The keys in a store. They are read when they are first needed. While the store is shut, they are read again each
+/// time.
 pub(crate) struct Keyring {
     store: Arc<dyn StateStore>,
     keys: Mutex<Option<PushKeys>>,
@@ -24,7 +25,7 @@ impl Keyring {
         Self { store, keys: Mutex::new(None) }
     }
 
-    /// Reads a push that is sealed for this phone. Returns also what is to be stored under [`PUSHES_OPENED`].
+    /// Reads a push that is sealed for this phone. Also returns the record to store under [`PUSHES_OPENED`].
     pub(crate) fn open(
         &self,
         payload: Payload<'_>,
@@ -37,7 +38,7 @@ impl Keyring {
             Ok(keys) if keys.is_empty() => return None,
             Ok(keys) => keys,
             Err(error) => {
-                // Without its key a sealed push says nothing, but it is known for one.
+                // Without its key a sealed push says nothing, but it is recognised.
                 log::info!("the keys for sealed pushes cannot be read now: {error}");
                 &mut unreadable
             }
@@ -47,7 +48,7 @@ impl Keyring {
         Some((action, opened))
     }
 
-    /// Gives the core the public part of this phone's key where an account sends it.
+    /// Gives the core the public part of this phone's key, if an account sends it.
     pub(crate) fn hand_over(&self, agent: &mut Agent, now: Now) {
         if !agent.wants_push_key() {
             return;
@@ -65,7 +66,7 @@ impl Keyring {
         let result = change(keys);
         let record = Zeroizing::new(keys.to_record());
         if let Err(error) = self.store.save(PUSH_KEYS, &record) {
-            // What is not stored was not done: a server must not seal for a key that dies with the process.
+            // What is not stored does not count: a server must not seal for a key that is lost with the process.
             *held = None;
             return Err(Error::Store(error));
         }
@@ -86,7 +87,7 @@ impl Keyring {
     }
 }
 
-/// Reads a push that is sealed for this phone in a process beside the client; `None` for one that is not sealed.
+/// Reads a push that is sealed for this phone, in a process that has no client. `None` if it is not sealed.
 pub(crate) fn open_beside(
     store: &dyn StateStore,
     payload: Payload<'_>,

@@ -40,6 +40,7 @@ mod companion;
 mod driver;
 mod error;
 mod events;
+mod flow;
 mod job;
 #[cfg(feature = "sealed")]
 mod keyring;
@@ -83,6 +84,7 @@ pub use clock::{fill_random, now};
 pub use companion::Companion;
 pub use error::Error;
 pub use events::Events;
+pub use flow::Flow;
 pub use job::Kept;
 pub use options::Options;
 pub use probe::{GatewayHealth, Probe, Probing};

@@ -78,7 +78,7 @@ impl Options {
         self
     }
 
-    /// Sets what to trust for TLS and WSS.
+    /// Sets the trust for TLS and WSS.
     #[cfg(feature = "tls")]
     #[must_use]
     pub fn trust(mut self, trust: Trust) -> Self {

@@ -1,20 +1,20 @@
-//! Tasks, and futures beside each other.
+//! Tasks, and futures that run together.
 
 use std::pin::Pin;
 use std::task::Poll;
 
 use tokio::task::JoinHandle;
 
-/// Spawns a task in a box: tokio's code around a task is then there once, and not for each kind of future.
+/// Spawns a boxed task. tokio's code around a task then exists once, and not for each kind of future.
 pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
     let task: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(task);
     tokio::spawn(task)
 }
 
-/// A handful of futures that run beside each other, within whoever waits for them: one that wakes has all of them polled.
-pub(crate) struct Handful<'a, T>(Vec<Pin<Box<dyn Future<Output = T> + Send + 'a>>>);
+/// A few futures that run together inside the task that waits for them. When one wakes, all are polled.
+pub(crate) struct Futures<'a, T>(Vec<Pin<Box<dyn Future<Output = T> + Send + 'a>>>);
 
-impl<'a, T> Handful<'a, T> {
+impl<'a, T> Futures<'a, T> {
     pub(crate) fn new() -> Self {
         Self(Vec::new())
     }
@@ -23,7 +23,8 @@ impl<'a, T> Handful<'a, T> {
         self.0.push(Box::pin(future));
     }
 
-    /// Returns what the next of them to end gives; `None` when all have ended. Giving up waiting loses nothing.
+    /// Returns the result of the next one to end. `None` when all have ended. If the caller stops waiting, nothing is
+    /// lost.
     pub(crate) async fn next(&mut self) -> Option<T> {
         std::future::poll_fn(|context| {
             for (index, future) in self.0.iter_mut().enumerate() {
@@ -47,8 +48,8 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn futures_end_in_their_own_order_and_giving_up_loses_none() {
-        let mut running = Handful::new();
+    async fn futures_end_in_their_own_order_and_a_cancelled_wait_loses_none() {
+        let mut running = Futures::new();
         for seconds in [3, 1, 2] {
             running.push(async move {
                 sleep(Duration::from_secs(seconds)).await;

@@ -18,11 +18,11 @@ use rustls::{
 use sha2::{Digest, Sha256};
 use sipwake_core::event::{CertificateFault, FlowError};
 
-/// The rule of `options.trust` that accounts and probes over TLS break where nobody judges.
+/// The rule of `options.trust` for accounts and probes over TLS, if nothing can judge a server's certificate.
 pub(crate) const NOBODY_JUDGES: &str =
     "must name what judges servers' certificates: Rust cannot ask the system's verifier on this platform";
 
-/// Asks the platform whether a certificate chain is to be trusted: Android's `X509TrustManagerExtensions`, for example.
+/// Asks the platform whether to trust a certificate chain: Android's `X509TrustManagerExtensions`, for example.
 ///
 /// It is called on the client's runtime and must not wait for the network. The server's name is always checked too.
 pub trait ServerTrust: Send + Sync {
@@ -38,19 +38,19 @@ pub trait ServerTrust: Send + Sync {
 #[non_exhaustive]
 pub enum TrustError {
     /// There is no certificate in it.
-    #[error("no certificate in it (PEM or DER)")]
+    #[error("the file has no certificate (PEM or DER)")]
     NoCertificate,
     /// A certificate in it cannot be read.
-    #[error("a certificate that cannot be read: {0}")]
+    #[error("a certificate cannot be read: {0}")]
     Unreadable(String),
     /// The private key cannot be read.
-    #[error("a private key that cannot be used (PKCS#8, PKCS#1 or SEC1, in PEM)")]
+    #[error("the private key cannot be used (it must be PKCS#8, PKCS#1 or SEC1, in PEM)")]
     UnusableKey,
     /// The private key belongs to another certificate.
     #[error("the private key does not belong to the certificate")]
     ForeignKey,
     /// Not the SHA-256 of a key.
-    #[error("a pin is sha256/ and 44 characters of base64")]
+    #[error("a pin must be sha256/ and 44 characters of base64")]
     MalformedPin,
 }
 
@@ -80,7 +80,7 @@ impl SpkiPin {
     /// Returns the pin of a certificate's key.
     ///
     /// # Errors
-    /// [`TrustError::Unreadable`] for what is no certificate in DER.
+    /// [`TrustError::Unreadable`] if it is not a certificate in DER.
     pub fn of_certificate(der: &[u8]) -> Result<Self, TrustError> {
         Self::of(&CertificateDer::from(der)).map_err(|error| TrustError::Unreadable(error.to_string()))
     }
@@ -180,7 +180,7 @@ impl Trust {
         Ok(self)
     }
 
-    /// Returns the settings of all TLS flows of a client: they share its sessions, so that one can be resumed.
+    /// Returns the settings for all TLS flows of a client. They share its sessions, so that one can be resumed.
     pub(crate) fn config(&self) -> Result<Arc<ClientConfig>, FlowError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let tls = |error: rustls::Error| FlowError::Tls(error.to_string());
@@ -247,7 +247,7 @@ fn read_certificates(bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, Trust
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("the key is none of the pinned ones")]
+#[error("the key is not one of the pinned keys")]
 struct PinMismatch;
 
 #[derive(Debug, thiserror::Error)]
@@ -255,10 +255,10 @@ struct PinMismatch;
 struct Refused(String);
 
 #[derive(Debug, thiserror::Error)]
-#[error("the certificate names its server by a wildcard")]
+#[error("the certificate names its server with a wildcard")]
 struct Wildcard;
 
-/// Whether a certificate that is for this server names it without a wildcard.
+/// Whether a certificate for this server names it without a wildcard.
 fn names_exactly(certificate: &CertificateDer<'_>, server: &ServerName<'_>) -> Result<bool, rustls::Error> {
     let ServerName::DnsName(server) = server else { return Ok(true) };
     let server = server.as_ref();
@@ -319,7 +319,7 @@ impl ServerCertVerifier for Verifier {
         if self.refuses_wildcards && !names_exactly(end_entity, server_name)? {
             return Err(other(Wildcard));
         }
-        // Only the server's own key counts: the rest of what it sends is not proof that the chain runs through it.
+        // Only the server's own key counts. The other certificates that it sends do not prove that the chain uses them.
         if !self.pins.is_empty() && !self.pins.contains(&SpkiPin::of(end_entity)?) {
             return Err(other(PinMismatch));
         }
@@ -353,7 +353,7 @@ fn other(error: impl std::error::Error + Send + Sync + 'static) -> rustls::Error
     CertificateError::Other(OtherError(Arc::new(error))).into()
 }
 
-/// Says what went wrong, in terms that an app can branch on.
+/// Turns an error into one that an app can branch on.
 pub(crate) fn flow_error(error: &rustls::Error) -> FlowError {
     use rustls::{AlertDescription as Alert, Error};
     match error {
@@ -390,7 +390,7 @@ fn certificate_fault(fault: &CertificateError) -> CertificateFault {
             Some(Refused(reason)) => CertificateFault::Platform(reason.clone()),
             None if inner.is::<PinMismatch>() => CertificateFault::PinMismatch,
             None if inner.is::<Wildcard>() => CertificateFault::Wildcard,
-            // webpki's own error, which rustls hands on without its type.
+            // webpki's own error, which rustls passes on without its type.
             None if inner.to_string() == "CaUsedAsEndEntity" => CertificateFault::Authority,
             None => CertificateFault::Other(inner.to_string()),
         },
@@ -403,7 +403,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_certificate_is_refused_when_it_is_given() {
+    fn an_invalid_certificate_is_refused_when_it_is_set() {
         assert!(matches!(Trust::default().only_authorities(b""), Err(TrustError::NoCertificate)));
         assert!(matches!(Trust::default().only_authorities(b"\x30\x03abc"), Err(TrustError::Unreadable(_))));
         let torn = b"-----BEGIN CERTIFICATE-----\n!!\n-----END CERTIFICATE-----\n";
@@ -423,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pin_is_read_as_it_is_written() {
+    fn a_pin_is_read_in_its_written_form() {
         let certificate = rcgen::generate_simple_self_signed(vec!["a".into()]).expect("a certificate");
         let pin = SpkiPin::of_certificate(certificate.cert.der()).expect("it has a key");
         assert_eq!(SpkiPin::parse(&pin.to_string()), Ok(pin));
@@ -431,7 +431,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wildcard_counts_unless_the_app_refuses_it_and_a_name_beside_it_does() {
+    fn a_wildcard_is_valid_unless_the_app_refuses_it_and_an_exact_name_stays_valid() {
         let judge = |names: &[&str], refuse: bool| {
             let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
             let certificate = rcgen::generate_simple_self_signed(names).expect("a certificate");

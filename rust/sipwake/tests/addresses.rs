@@ -3,6 +3,8 @@
 //! Only Linux has the whole of 127.0.0.0/8 on loopback.
 #![cfg(target_os = "linux")]
 
+mod shared;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::Command;
 use std::sync::Arc;
@@ -10,16 +12,16 @@ use std::time::Duration;
 
 use mock_gateway::{Config, Direction, MockGateway, Profile};
 use sipwake::{
-    AccountConfig, AccountKey, Client, Event, Events, Failure, MemoryStore, Naptr, Options, Provider, PushConfig,
-    Resolver, Srv, Transport,
+    AccountConfig, AccountKey, Client, Events, Failure, MemoryStore, Naptr, Options, Provider, PushConfig, Resolver,
+    Srv, Transport,
 };
 use tokio::net::UdpSocket;
 
-/// What any step may take on a busy machine.
+/// How long each step may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 const NAME: &str = "sip.example.com";
 
-/// Knows one name with these addresses, and what it is told of its services.
+/// Knows one name with these addresses, and these records for its services.
 #[derive(Default)]
 struct Zone {
     addresses: Vec<IpAddr>,
@@ -72,16 +74,7 @@ impl Phone {
     }
 
     async fn outcome(&mut self) -> Result<(), Failure> {
-        let wait = async {
-            loop {
-                match self.events.next().await.expect("the client runs") {
-                    Event::Registered { .. } => return Ok(()),
-                    Event::RegistrationFailed { failure, .. } => return Err(failure),
-                    _ => {}
-                }
-            }
-        };
-        tokio::time::timeout(PATIENCE, wait).await.expect("an outcome in time")
+        shared::outcome(&mut self.events, PATIENCE).await
     }
 }
 
@@ -103,7 +96,7 @@ async fn mock() -> MockGateway {
         .expect("loopback is there")
 }
 
-/// Returns the transports that the Vias of the REGISTERs name.
+/// Returns the transports in the Vias of the REGISTERs.
 fn vias(mock: &MockGateway) -> Vec<String> {
     let all = mock.messages().all();
     let registers = all.iter().filter(|entry| entry.direction == Direction::Received && entry.is_request("REGISTER"));
@@ -176,7 +169,7 @@ async fn a_udp_address_that_falls_silent_later_is_left_at_the_next_wake() {
 }
 
 #[tokio::test]
-async fn where_every_udp_address_is_closed_the_failure_is_told() {
+async fn where_every_udp_address_is_closed_the_failure_is_reported() {
     let port = mock().await.addr().port();
     let zone = Zone { addresses: vec![loopback(44), loopback(45)], ..Zone::default() };
     let mut phone = Phone::start(zone, Some(port), Some(Transport::Udp)).await;
@@ -206,11 +199,11 @@ async fn a_naptr_record_chooses_the_transport_of_an_account_that_names_none() {
     let named = account("bob", None, Some(Transport::Udp));
     phone.account = phone.client.add_account(named, None).await.expect("a sound account");
     assert_eq!(phone.register().await, Ok(()));
-    assert_eq!(vias(&mock).last().map(String::as_str), Some("SIP/2.0/UDP"), "what the account names stands");
+    assert_eq!(vias(&mock).last().map(String::as_str), Some("SIP/2.0/UDP"), "the account's own setting counts");
     assert_eq!(mock.violations(), []);
 }
 
-/// A network whose DNS64 shows the well-known prefix, or one that has none.
+/// A network whose DNS64 uses the well-known prefix, or one without DNS64.
 struct Nat64(bool);
 
 impl Resolver for Nat64 {
@@ -220,8 +213,8 @@ impl Resolver for Nat64 {
     }
 }
 
-/// Runs this test again in a network of its own that has IPv6 only. Returns whether this process is the one inside; `None`
-/// where the system makes no such networks.
+/// Runs this test again in a network namespace that has only IPv6. Returns whether this process is the one inside; `None`
+/// if the system cannot create such a namespace.
 fn inside_ipv6_only(test: &str) -> Option<bool> {
     const INSIDE: &str = "SIPWAKE_INSIDE_IPV6_ONLY";
     if std::env::var_os(INSIDE).is_some() {
@@ -238,7 +231,7 @@ fn inside_ipv6_only(test: &str) -> Option<bool> {
         skipped("no network namespaces here");
         return None;
     }
-    assert!(run(&format!("exec \"$EXECUTABLE\" --exact {test} --nocapture")), "inside of an IPv6-only network");
+    assert!(run(&format!("exec \"$EXECUTABLE\" --exact {test} --nocapture")), "inside an IPv6-only network");
     Some(false)
 }
 
@@ -255,7 +248,7 @@ async fn an_ipv4_server_is_reached_from_a_network_that_has_ipv6_only() {
     let profile = Profile::named("mizutech").expect("it is one of them");
     let mut config = Config::new(profile).user("alice", "secret");
     config.listen = "[64:ff9b::192.0.2.1]:0".parse().expect("an address");
-    // What NAT64 would make of 192.0.2.1, at home on this side.
+    // The address that NAT64 makes from 192.0.2.1. It is local on this side.
     let mock = MockGateway::start(config).await.expect("the address is there");
     for (shown, transport) in [(true, Transport::Udp), (true, Transport::Tcp), (false, Transport::Tcp)] {
         let options = Options::default().resolver(Arc::new(Nat64(shown)));

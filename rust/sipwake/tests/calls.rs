@@ -1,4 +1,4 @@
-//! Calls taken on real sockets, with the mock gateway as the caller.
+//! Calls on real sockets, with the mock gateway as the caller.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -84,7 +84,7 @@ async fn over(call: &CallHandle) -> CallState {
     call.wait_end(LIMIT).await.expect("it ends").state
 }
 
-/// Places a call and takes it.
+/// Places a call and accepts it.
 async fn talk(mock: &MockGateway, app: &mut App, options: CallOptions) -> (CallHandle, Uuid) {
     let call = mock.place_call("alice", options).await;
     let uuid = app.ringing().await;
@@ -112,7 +112,7 @@ async fn a_call_is_answered_and_hung_up_from_either_side_over_udp_and_tcp() {
 }
 
 #[tokio::test]
-async fn the_cancel_push_of_a_call_that_is_up_is_reported_to_ios_and_the_call_goes_on() {
+async fn the_cancel_push_of_an_answered_call_is_reported_to_ios_and_the_call_goes_on() {
     let mock = mock().await;
     let mut app = App::start(&mock, Transport::Udp).await;
     let (call, uuid) = talk(&mock, &mut app, awake()).await;
@@ -122,7 +122,7 @@ async fn the_cancel_push_of_a_call_that_is_up_is_reported_to_ios_and_the_call_go
     let cancel = format!(r#"{{"ntype":"2","nfrom":"x","ntouser":"alice","ncallid":"{call_id}"}}"#);
     let action = app.client.push(cancel.as_bytes(), Channel::PushKit, &Hints::at(sipwake::now()));
     assert_eq!((action.uuid, action.duty), (uuid, sipwake::core::payload::Duty::ReportCall));
-    // What follows is the caller's own end, and nothing before it.
+    // The caller ends the call, and nothing comes before that.
     assert!(call.bye().await);
     assert_eq!((app.ended().await, over(&call).await), (Ended::HungUpByCaller, CallState::HungUpByCaller));
 }
@@ -141,11 +141,11 @@ async fn a_gateway_that_asks_for_credentials_in_a_call_gets_them() {
         .map(|entry| entry.text.contains("\r\nAuthorization: Digest "))
         .collect();
     assert_eq!((byes.first(), byes.last()), (Some(&false), Some(&true)), "asked, and answered");
-    assert_eq!(mock.violations(), [], "the nonce count goes on where the REGISTER left it");
+    assert_eq!(mock.violations(), [], "the nonce count continues after the REGISTER's");
 }
 
 #[tokio::test]
-async fn a_caller_hears_183_first_where_the_app_wants_it() {
+async fn a_caller_gets_183_first_if_the_app_wants_it() {
     let mock = mock().await;
     let mut app = App::start(&mock, Transport::Udp).await;
     let policy = CallPolicy { progress: Progress::Session, ..CallPolicy::default() };
@@ -153,7 +153,7 @@ async fn a_caller_hears_183_first_where_the_app_wants_it() {
     let reliable = vec![("Require".to_owned(), "100rel".to_owned())];
     let call = mock.place_call("alice", CallOptions { headers: reliable, ..awake() }).await;
     let uuid = app.ringing().await;
-    app.client.ringing(uuid).await.expect("it has heard 183 only");
+    app.client.ringing(uuid).await.expect("it has received only 183");
     assert_eq!(app.client.ringing(uuid).await, Err(Error::NoSuchCall), "once");
     let heard = |status| mock.messages().all().iter().any(|entry| entry.is_response(status, "INVITE"));
     let ringing = mock.messages().wait_for(|entry| entry.is_response(180, "INVITE"), LIMIT).await;
@@ -166,7 +166,7 @@ async fn a_caller_hears_183_first_where_the_app_wants_it() {
 }
 
 #[tokio::test]
-async fn an_answer_tapped_before_the_invite_came_is_carried_out_on_its_arrival() {
+async fn an_answer_tapped_before_the_invite_takes_effect_when_it_arrives() {
     let mock = mock().await;
     let mut app = App::start(&mock, Transport::Udp).await;
     let mut pushes = mock.pushes(None);
@@ -199,7 +199,7 @@ async fn a_caller_who_gives_up_at_any_phase_leaves_one_outcome() {
         let end = Some(PlannedEnd { phase, after: Duration::ZERO, elsewhere });
         let call = mock.place_call("alice", CallOptions { end, ..awake() }).await;
         let uuid = app.ringing().await;
-        // The user may answer while the CANCEL is on its way: whoever is first, both sides hear the same.
+        // The user may answer while the CANCEL is on its way. Both sides then agree on the one that came first.
         let accepted = app.client.accept(uuid, Answer::sdp(SDP)).await.is_ok();
         let (ended, state) = (app.ended().await, over(&call).await);
         let agreed = match ended {
@@ -214,7 +214,7 @@ async fn a_caller_who_gives_up_at_any_phase_leaves_one_outcome() {
 }
 
 #[tokio::test]
-async fn a_lost_ack_is_made_good_by_the_200_that_comes_again() {
+async fn a_lost_ack_is_sent_again_after_a_repeated_200() {
     let mock = mock().await;
     let mut app = App::start(&mock, Transport::Tcp).await;
     let begun = Instant::now();
@@ -225,7 +225,7 @@ async fn a_lost_ack_is_made_good_by_the_200_that_comes_again() {
 }
 
 #[tokio::test]
-async fn other_media_is_offered_to_the_app_and_options_are_told() {
+async fn other_media_is_offered_to_the_app_and_options_is_answered() {
     let mock = mock().await;
     let mut app = App::start(&mock, Transport::Udp).await;
     let (call, uuid) = talk(&mock, &mut app, awake()).await;
@@ -263,7 +263,7 @@ async fn a_reliable_180_is_acknowledged_and_a_merged_invite_rings_once() {
         let report = call.report().await.expect("it is remembered");
         report.responses.iter().any(|response| response.method == "PRACK" && response.status == 200)
     };
-    assert!(mock.wait_until(told, LIMIT).await, "also after the 200");
+    assert!(mock.wait_until(told, LIMIT).await, "even after the 200");
     call.bye().await;
     over(&call).await;
     let (call, _) = talk(&mock, &mut app, CallOptions { merged: true, ..awake() }).await;

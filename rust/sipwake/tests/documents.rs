@@ -1,4 +1,4 @@
-//! What the source documents promise of Mizutech's and PortSIP's servers, on real sockets: modes, unbinding, late tokens, refreshes.
+//! What the documents of Mizutech and PortSIP say about their servers, on real sockets: modes, unbinding, late tokens, refreshes.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use sipwake::{
 };
 
 const TOKEN: &str = "c-10-ap_Kt0:G7SThkASJx2K4Rm";
-/// What any step may take on a busy machine.
+/// How long each step may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(180);
 
 struct App {
@@ -48,7 +48,7 @@ impl App {
                 }
             }
         };
-        tokio::time::timeout(PATIENCE, search).await.expect("it is told")
+        tokio::time::timeout(PATIENCE, search).await.expect("it is reported")
     }
 
     async fn registered(&mut self) -> Box<Registered> {
@@ -64,7 +64,7 @@ impl App {
         self.registered().await
     }
 
-    /// The header field of this name in the last REGISTER that was not challenged away.
+    /// The header field of this name in the last REGISTER that was not answered with a challenge.
     fn last(&self, name: &str) -> Option<String> {
         let received = self.mock.received();
         let last = received.iter().rfind(|message| message.is_request("REGISTER")).expect("one was sent");
@@ -82,7 +82,7 @@ impl App {
 }
 
 #[tokio::test]
-async fn each_mode_of_mizutechs_sdk_binds_and_mode_0_takes_back_what_another_bound() {
+async fn each_mode_of_mizutechs_sdk_binds_and_mode_0_removes_the_binding_of_another() {
     let mut app = App::start("mizutech").await;
     let address = app.mock.addr().to_string();
     let push = || PushConfig::new(Provider::Fcm, "com.mycompany.coolapp.voip");
@@ -99,12 +99,12 @@ async fn each_mode_of_mizutechs_sdk_binds_and_mode_0_takes_back_what_another_bou
     Mode::Disabled.apply(&mut account, &mut none);
     let key = app.add(account, none).await;
     app.register(&key).await;
-    assert_eq!(app.pushes_to().await, [""; 0], "what was bound is taken back by itself");
+    assert_eq!(app.pushes_to().await, [""; 0], "the binding is removed without a request of the app");
     assert_eq!(app.mock.bindings("alice").await.len(), 1, "and the user stays registered");
 }
 
 #[tokio::test]
-async fn an_unbinding_ends_the_pushes_of_a_mizutech_server_in_whatever_dialect_they_were_bound() {
+async fn an_unbind_ends_the_pushes_of_a_mizutech_server_in_each_dialect() {
     let only = |dialect| Dialects::Only(vec![dialect]);
     for (dialects, removal) in [
         (Dialects::Auto, Removal::SameBinding),
@@ -129,7 +129,7 @@ async fn an_unbinding_ends_the_pushes_of_a_mizutech_server_in_whatever_dialect_t
 }
 
 #[tokio::test]
-async fn a_late_token_is_sent_at_once_and_what_is_none_or_the_same_costs_nothing() {
+async fn a_late_token_is_sent_at_once_and_none_or_the_same_one_sends_nothing() {
     let mut app = App::start("mizutech").await;
     let mut account = app.account();
     account.upper.server = Some("1.2.3.4".into());
@@ -148,14 +148,14 @@ async fn a_late_token_is_sent_at_once_and_what_is_none_or_the_same_costs_nothing
     let after = app.registers();
     app.client.set_token(&key, TOKEN).await.expect("the same");
     app.client.set_token(&key, "null").await.expect("no error");
-    // What follows comes after whatever these would have sent.
+    // The next message comes after everything that these could have sent.
     app.register(&key).await;
     assert_eq!(app.registers(), after + 1);
     assert_eq!(app.pushes_to().await, [TOKEN]);
 }
 
 #[tokio::test]
-async fn a_hexadecimal_token_in_another_case_costs_nothing() {
+async fn a_hexadecimal_token_in_another_case_sends_nothing() {
     let mut app = App::start("mizutech").await;
     let key = app.add(app.account(), PushConfig::new(Provider::Apns, "com.x.y")).await;
     app.client.set_token(&key, "ABCDEF01").await.expect("a token");
@@ -167,7 +167,7 @@ async fn a_hexadecimal_token_in_another_case_costs_nothing() {
 }
 
 #[tokio::test]
-async fn a_refresh_push_is_answered_by_a_register_and_makes_no_sound() {
+async fn a_refresh_push_leads_to_a_register_and_is_silent() {
     let mut app = App::start("mizutech").await;
     let key = app.add(app.account(), PushConfig::new(Provider::Fcm, "com.x.y")).await;
     app.client.set_token(&key, TOKEN).await.expect("a token");
@@ -181,7 +181,7 @@ async fn a_refresh_push_is_answered_by_a_register_and_makes_no_sound() {
 }
 
 #[tokio::test]
-async fn portsip_is_told_which_pushes_are_wanted_and_again_when_that_changes() {
+async fn portsip_learns_which_pushes_are_wanted_and_each_change_of_that() {
     let mut app = App::start("portsip").await;
     let mut push = PushConfig::new(Provider::Apns, "com.portsip.portgo");
     push.dialects = Dialects::Only(vec![Dialect::PortSip(PortSipHeader::XPush)]);

@@ -1,4 +1,4 @@
-//! A process that was started before the device was unlocked: its store cannot be read yet (iOS: `errSecInteractionNotAllowed`).
+//! A process that starts before the device is unlocked: its store cannot be read yet (iOS: `errSecInteractionNotAllowed`).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +10,7 @@ use sipwake::{
     StateStore, StoreError, TokenUpdate, Transport,
 };
 
-/// What any step may take on a busy machine.
+/// How long each step may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 const TOKEN: &str = "c-10:APA91bTokenTokenToken";
 
@@ -18,7 +18,7 @@ const TOKEN: &str = "c-10:APA91bTokenTokenToken";
 struct Keychain {
     inner: MemoryStore,
     locked: AtomicBool,
-    /// How the store says that it is shut.
+    /// How the store reports that it is shut.
     fails: bool,
 }
 
@@ -81,7 +81,7 @@ fn logged_out(event: &Event) -> bool {
     matches!(event, Event::LoggedOut { .. })
 }
 
-/// Alice registers, the gateway goes away, Alice logs out, and the process ends.
+/// Alice registers, the gateway goes down, Alice logs out, and the process ends.
 async fn alice_logs_out_in_vain(store: &Arc<Keychain>, mock: &MockGateway) {
     let (client, mut events) = Client::start(store.clone());
     let alice = log_in(&client, "alice", mock).await;
@@ -109,7 +109,7 @@ async fn a_log_out_outlives_a_start_before_the_first_unlock(store: Keychain) {
     until(&mut events, registered).await;
     assert_eq!(client.log_out(&bob).await, Ok(Kept::NotYetDurable));
     until(&mut events, logged_out).await;
-    assert!(store.pending().contains("alice@mock.example"), "nothing is written over what was not read");
+    assert!(store.pending().contains("alice@mock.example"), "an unread record must not be overwritten");
     assert_eq!(one.bindings("alice").await.len(), 1);
 
     store.locked.store(false, Ordering::SeqCst);
@@ -131,7 +131,7 @@ async fn a_log_out_outlives_a_start_while_the_store_fails() {
 }
 
 #[tokio::test]
-async fn a_store_that_opens_unsaid_is_read_again_by_itself() {
+async fn a_store_that_opens_without_notice_is_read_again() {
     let mock = mock().await;
     let store = Arc::new(Keychain::default());
     alice_logs_out_in_vain(&store, &mock).await;
@@ -139,7 +139,7 @@ async fn a_store_that_opens_unsaid_is_read_again_by_itself() {
     let (client, mut events) = Client::start(store.clone());
     let push =
         client.push(r#"{"ntype":"0","nfrom":"bob","ncallid":"c"}"#, Channel::FcmAndroid, &Hints::at(sipwake::now()));
-    assert!(push.is_call(), "nobody knows yet who is logged out");
+    assert!(push.is_call(), "it is not known yet who is logged out");
     store.locked.store(false, Ordering::SeqCst);
     until(&mut events, logged_out).await;
     assert!(mock.bindings("alice").await.is_empty());

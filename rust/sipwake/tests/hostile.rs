@@ -1,4 +1,4 @@
-//! Servers that mean harm, on real sockets, over each kind of connection: bounded time, memory and requests.
+//! Hostile servers on real sockets, over each kind of connection: bounded time, memory and requests.
 #![cfg(all(feature = "tls", feature = "ws"))]
 
 use std::net::SocketAddr;
@@ -21,7 +21,7 @@ use tokio_tungstenite::tungstenite::protocol::Role;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
-/// Makes a test of each function over each kind of connection.
+/// Makes a test of each function for each kind of connection.
 macro_rules! over_every_connection {
     ($($name:ident),* $(,)?) => {
         over_every_connection!(@over tcp Tcp $($name)*);
@@ -38,12 +38,12 @@ macro_rules! over_every_connection {
 }
 
 over_every_connection!(
-    headers_without_end_close_the_connection,
-    a_body_of_a_gigabyte_is_not_waited_for,
-    ten_thousand_contacts_are_no_harm,
-    a_challenge_for_ever_ends_after_a_few_requests,
+    endless_headers_close_the_connection,
+    the_client_does_not_wait_for_a_body_of_a_gigabyte,
+    ten_thousand_contacts_do_no_harm,
+    endless_challenges_end_after_a_few_requests,
     a_redirect_to_itself_ends_after_a_few_requests,
-    an_answer_in_drips_is_still_an_answer,
+    a_response_in_single_bytes_is_still_a_response,
     garbage_is_no_answer,
 );
 
@@ -51,7 +51,7 @@ trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
 type Stream = Box<dyn Io>;
 
-/// The server's end of a connection: over WebSocket, what is sent at once is one message.
+/// The server's end of a connection. Over WebSocket, each send is one message.
 enum Wire {
     Stream(Stream),
     WebSocket(Box<WebSocketStream<Stream>>),
@@ -96,7 +96,7 @@ impl Wire {
         }
     }
 
-    /// Sends one byte at a time; over WebSocket, each is a frame of one message.
+    /// Sends one byte at a time. Over WebSocket, each byte is a frame of one message.
     async fn drip(&mut self, bytes: impl AsRef<[u8]>) -> Option<()> {
         let bytes = bytes.as_ref();
         for (index, byte) in bytes.iter().enumerate() {
@@ -138,7 +138,7 @@ async fn agree(stream: &mut Stream) -> Option<()> {
     stream.write_all(answer.as_bytes()).await.ok()
 }
 
-/// A server, and how often it was asked.
+/// A server, and how many requests it got.
 struct Server {
     addr: SocketAddr,
     over: Transport,
@@ -152,7 +152,7 @@ impl Server {
     }
 }
 
-/// Listens, counts the requests that come, and lets `answer` do its worst with each.
+/// Listens, counts the requests, and lets `answer` respond to each.
 async fn serve<F, A>(over: Transport, answer: F) -> Server
 where
     F: Fn(String, Wire, u16) -> A + Send + Sync + 'static,
@@ -223,10 +223,10 @@ async fn outcome(events: &mut Events) -> Result<usize, Failure> {
     timeout(Duration::from_secs(120), wait).await.expect("an outcome in bounded time")
 }
 
-async fn headers_without_end_close_the_connection(over: Transport) {
+async fn endless_headers_close_the_connection(over: Transport) {
     let server = serve(over, |_, mut wire, _| async move {
         wire.send("SIP/2.0 200 OK\r\n").await?;
-        // Far more than is ever held; the peer closes long before.
+        // Far more than the client ever holds. It closes the connection long before.
         let line = [b"X-Padding: ".as_slice(), &[b'a'; 1000], b"\r\n"].concat();
         for _ in 0..100_000 {
             wire.send(&line).await?;
@@ -239,7 +239,7 @@ async fn headers_without_end_close_the_connection(over: Transport) {
     assert_eq!(server.requests(), 1);
 }
 
-async fn a_body_of_a_gigabyte_is_not_waited_for(over: Transport) {
+async fn the_client_does_not_wait_for_a_body_of_a_gigabyte(over: Transport) {
     let server = serve(over, |request, mut wire, _| async move {
         wire.send(response(&request, "200 OK", "").replace("Content-Length: 0", "Content-Length: 1073741824")).await?;
         Some(wire)
@@ -249,7 +249,7 @@ async fn a_body_of_a_gigabyte_is_not_waited_for(over: Transport) {
     assert_eq!(outcome(&mut events).await, Err(Failure::Flow(FlowError::Garbage)));
 }
 
-async fn ten_thousand_contacts_are_no_harm(over: Transport) {
+async fn ten_thousand_contacts_do_no_harm(over: Transport) {
     let server = serve(over, |request, mut wire, _| async move {
         let mut lines = String::new();
         for index in 0..10_000 {
@@ -265,7 +265,7 @@ async fn ten_thousand_contacts_are_no_harm(over: Transport) {
     assert!(server.requests() <= 2);
 }
 
-async fn a_challenge_for_ever_ends_after_a_few_requests(over: Transport) {
+async fn endless_challenges_end_after_a_few_requests(over: Transport) {
     let server = serve(over, |request, mut wire, _| async move {
         static NONCE: AtomicUsize = AtomicUsize::new(0);
         let nonce = NONCE.fetch_add(1, Ordering::SeqCst);
@@ -295,7 +295,7 @@ async fn a_redirect_to_itself_ends_after_a_few_requests(over: Transport) {
     assert!(server.requests() <= 8);
 }
 
-async fn an_answer_in_drips_is_still_an_answer(over: Transport) {
+async fn a_response_in_single_bytes_is_still_a_response(over: Transport) {
     let server = serve(over, |request, mut wire, _| async move {
         wire.drip(response(&request, "200 OK", "Expires: 600\r\n")).await?;
         Some(wire)
@@ -336,7 +336,7 @@ async fn raw(over: Transport, answer: impl Fn(usize) -> Option<Vec<u8>> + Send +
 }
 
 #[tokio::test]
-async fn a_frame_of_a_gigabyte_is_not_waited_for() {
+async fn the_client_does_not_wait_for_a_frame_of_a_gigabyte() {
     for over in [Transport::Ws, Transport::Wss] {
         // RFC 6455 section 5.2: FIN, binary; no mask, 64 bits of length.
         let head = [vec![0x82, 127], (1_u64 << 30).to_be_bytes().to_vec()].concat();
@@ -347,7 +347,7 @@ async fn a_frame_of_a_gigabyte_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn a_message_in_fragments_without_end_closes_the_connection() {
+async fn an_endless_message_in_fragments_closes_the_connection() {
     for over in [Transport::Ws, Transport::Wss] {
         let fragment = |index: usize| {
             assert!(index < 100_000, "100 MB of fragments were taken");
@@ -363,7 +363,7 @@ async fn a_message_in_fragments_without_end_closes_the_connection() {
 }
 
 #[tokio::test]
-async fn what_is_no_websocket_frame_closes_the_connection() {
+async fn bytes_that_are_no_websocket_frame_close_the_connection() {
     for over in [Transport::Ws, Transport::Wss] {
         let server = raw(over, |index| (index == 0).then(|| vec![0xff; 5000])).await;
         let (_client, mut events) = register(&server).await;
@@ -374,7 +374,7 @@ async fn what_is_no_websocket_frame_closes_the_connection() {
 }
 
 #[tokio::test]
-async fn an_http_answer_without_end_closes_the_connection() {
+async fn an_endless_http_response_closes_the_connection() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
     let addr = listener.local_addr().expect("bound");
     let flood = tokio::spawn(async move {

@@ -1,12 +1,12 @@
 //! Requests too large for UDP (RFC 3261 section 18.1.1), on real sockets.
 
+mod shared;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use mock_gateway::{Config, Direction, MockGateway, Profile};
-use sipwake::{
-    AccountConfig, Client, Event, Events, Failure, MemoryStore, Provider, PushConfig, StateStore, Transport,
-};
+use sipwake::{AccountConfig, Client, Events, Failure, MemoryStore, Provider, PushConfig, StateStore, Transport};
 use tokio::net::UdpSocket;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -26,16 +26,7 @@ async fn register(gateway: String) -> (Client, Events) {
 }
 
 async fn outcome(events: &mut Events) -> Result<(), Failure> {
-    let wait = async {
-        loop {
-            match events.next().await.expect("the client runs") {
-                Event::Registered { .. } => return Ok(()),
-                Event::RegistrationFailed { failure, .. } => return Err(failure),
-                _ => {}
-            }
-        }
-    };
-    tokio::time::timeout(PATIENCE, wait).await.expect("an outcome in time")
+    shared::outcome(events, PATIENCE).await
 }
 
 #[tokio::test]
@@ -53,7 +44,7 @@ async fn a_request_with_a_long_token_goes_over_tcp() {
 }
 
 #[tokio::test]
-async fn where_nobody_listens_on_tcp_it_goes_over_udp_all_the_same() {
+async fn where_no_server_listens_on_tcp_a_large_request_goes_over_udp() {
     let server = UdpSocket::bind("127.0.0.1:0").await.expect("loopback");
     let address = server.local_addr().expect("bound");
     let (_client, mut events) = register(address.to_string()).await;

@@ -1,7 +1,9 @@
-//! A server with several addresses, of which some don't serve (RFC 3263 section 4.3), on real sockets.
+//! A server with several addresses, some of which do not work (RFC 3263 section 4.3), on real sockets.
 //!
 //! Only Linux has the whole of 127.0.0.0/8 on loopback.
 #![cfg(all(target_os = "linux", feature = "tls", feature = "ws"))]
+
+mod shared;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -12,20 +14,20 @@ use mock_gateway::{Config, MockGateway, Profile};
 use networks::{Authority, Front};
 use rustls::version::{TLS12, TLS13};
 use sipwake::{
-    AccountConfig, AccountKey, Channel, Client, Event, Events, Failure, FlowError, Hints, MemoryStore, Options,
-    Resolver, Srv, Transport, Trust,
+    AccountConfig, AccountKey, Channel, Client, Events, Failure, FlowError, Hints, MemoryStore, Options, Resolver, Srv,
+    Transport, Trust,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::time::sleep;
 
-/// What any step may take on a busy machine.
+/// How long each step may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(180);
 /// The name that the certificates of the tests are for.
 const NAME: &str = "localhost";
 const HEALTHY: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-/// The address of the server that does not serve: another one in each test, so that they can share a port.
+/// The address that does not work: another one in each test, so that the tests can share a port.
 fn dead_address() -> IpAddr {
     static NEXT: AtomicUsize = AtomicUsize::new(50);
     let last = NEXT.fetch_add(1, Ordering::SeqCst);
@@ -47,9 +49,11 @@ enum Fault {
     Silent,
     HangsUp,
     Answers(u16),
+    /// What another protocol would say.
+    Says(&'static str),
 }
 
-/// A server that does not serve, and how many REGISTERs it heard.
+/// A server that does not work, and how many REGISTERs it got.
 struct Dead {
     addr: SocketAddr,
     connections: Arc<AtomicUsize>,
@@ -79,6 +83,9 @@ impl Dead {
                             Fault::Answers(code) => {
                                 let _ = stream.write_all(answer(&text, code, "").as_bytes()).await;
                             }
+                            Fault::Says(text) => {
+                                let _ = stream.write_all(text.as_bytes()).await;
+                            }
                             Fault::Silent | Fault::Closed => {}
                         }
                     }
@@ -96,9 +103,12 @@ impl Dead {
             loop {
                 let (text, from) = receive(&socket).await;
                 count.fetch_add(usize::from(text.starts_with("REGISTER")), Ordering::SeqCst);
-                if let Fault::Answers(code) = fault {
-                    socket.send_to(answer(&text, code, "").as_bytes(), from).await.expect("it leaves");
-                }
+                let said = match fault {
+                    Fault::Answers(code) => answer(&text, code, ""),
+                    Fault::Says(text) => text.to_owned(),
+                    _ => continue,
+                };
+                socket.send_to(said.as_bytes(), from).await.expect("it leaves");
             }
         });
         Self { addr, connections: Arc::default(), registers }
@@ -117,7 +127,7 @@ fn answer(request: &str, code: u16, lines: &str) -> String {
 }
 
 fn accepted(request: &str) -> String {
-    // One that is to be removed comes before it.
+    // A Contact to remove comes first.
     let contact = request.lines().rfind(|line| line.starts_with("Contact:")).unwrap_or_default();
     answer(request, 200, &format!("{contact};expires=3600\r\n"))
 }
@@ -141,7 +151,7 @@ impl Phone {
         phone
     }
 
-    /// A process that was started by a push: it has not asked for a registration.
+    /// A process that a push started. It has not registered yet.
     async fn wakes(store: Arc<MemoryStore>, options: Options, port: Option<u16>, transport: Transport) -> Self {
         let (client, events) = Client::start_with(store, options);
         let mut config = AccountConfig::new("sip:alice@mock.example", "secret");
@@ -154,16 +164,7 @@ impl Phone {
     }
 
     async fn outcome(&mut self) -> Result<(), Failure> {
-        let wait = async {
-            loop {
-                match self.events.next().await.expect("the client runs") {
-                    Event::Registered { .. } => return Ok(()),
-                    Event::RegistrationFailed { failure, .. } => return Err(failure),
-                    _ => {}
-                }
-            }
-        };
-        tokio::time::timeout(PATIENCE, wait).await.expect("an outcome in time")
+        shared::outcome(&mut self.events, PATIENCE).await
     }
 
     fn push(&self) {
@@ -172,22 +173,27 @@ impl Phone {
     }
 }
 
+/// What stands in front of the mock, to remove TLS and WebSocket.
+async fn front(transport: Transport, mock: &MockGateway, authority: &Authority) -> Option<Front> {
+    let config = authority.server(&[&TLS12, &TLS13]);
+    match transport {
+        Transport::Udp | Transport::Tcp => None,
+        Transport::Tls => Some(Front::tls(mock.addr(), config).await),
+        Transport::Ws => Some(Front::ws(mock.addr()).await),
+        Transport::Wss => Some(Front::wss(mock.addr(), config).await),
+    }
+}
+
 async fn mock() -> MockGateway {
     let profile = Profile::named("mizutech").expect("it is one of them");
     MockGateway::start(Config::new(profile).user("alice", "secret")).await.expect("loopback is there")
 }
 
-/// The first address of a server has this fault, the second one serves. The phone registers at the second one, and the first
-/// one was not asked for longer than it takes to find out.
+/// The first address of a server has this fault, and the second one works. The phone registers at the second one, and only
+/// spends the time on the first one that it needs to find the fault.
 async fn the_second_address_serves(transport: Transport, fault: Fault) {
     let (mock, authority, dead_ip) = (mock().await, Authority::default(), dead_address());
-    let config = authority.server(&[&TLS12, &TLS13]);
-    let front = match transport {
-        Transport::Udp | Transport::Tcp => None,
-        Transport::Tls => Some(Front::tls(mock.addr(), config).await),
-        Transport::Ws => Some(Front::ws(mock.addr()).await),
-        Transport::Wss => Some(Front::wss(mock.addr(), config).await),
-    };
+    let front = front(transport, &mock, &authority).await;
     let port = front.as_ref().map_or(mock.addr(), Front::addr).port();
     let at = SocketAddr::new(dead_ip, port);
     let mut twin = None;
@@ -207,13 +213,14 @@ async fn the_second_address_serves(transport: Transport, fault: Fault) {
     assert_eq!(phone.outcome().await, Ok(()));
     assert_eq!(mock.bindings("alice").await.len(), 1);
     if let Some(dead) = dead {
-        let most = if transport == Transport::Udp && fault == Fault::Silent { 5 } else { 1 };
+        let is_answered = matches!(fault, Fault::Answers(200..) | Fault::HangsUp);
+        let most = if transport == Transport::Udp && !is_answered { 5 } else { 1 };
         assert!((1..=most).contains(&dead.registers()), "it was asked {} times", dead.registers());
     }
     drop(twin);
 }
 
-/// Makes a test of each fault over each transport.
+/// Makes a test of each fault for each transport.
 macro_rules! each_fault {
     ($($module:ident $transport:ident: $($name:ident $fault:expr),*;)*) => {
         $(mod $module {
@@ -227,9 +234,12 @@ macro_rules! each_fault {
 
 each_fault!(
     udp Udp: after_a_closed_port Fault::Closed, after_silence Fault::Silent, after_a_503 Fault::Answers(503),
-        after_a_408 Fault::Answers(408);
+        after_a_408 Fault::Answers(408), after_a_500 Fault::Answers(500), after_a_504 Fault::Answers(504),
+        after_a_100_only Fault::Answers(100), after_what_is_not_sip Fault::Says("hello");
     tcp Tcp: after_a_closed_port Fault::Closed, after_silence Fault::Silent, after_a_503 Fault::Answers(503),
-        after_a_408 Fault::Answers(408), after_it_hung_up Fault::HangsUp;
+        after_a_408 Fault::Answers(408), after_it_hung_up Fault::HangsUp, after_a_100_only Fault::Answers(100),
+        after_a_banner Fault::Says("SSH-2.0-x\r\n"), after_half_a_response Fault::Says("SIP/2.0 200 OK\r\nVia: SIP/2"),
+        after_a_status_line Fault::Says("SIP/2.0 401 Unauthorized\r\n"), after_a_keep_alive Fault::Says("\r\n");
     tls Tls: after_a_closed_port Fault::Closed, after_silence Fault::Silent, after_a_503 Fault::Answers(503),
         after_it_hung_up Fault::HangsUp;
     ws Ws: after_a_closed_port Fault::Closed, after_silence Fault::Silent, after_a_503 Fault::Answers(503),
@@ -237,17 +247,42 @@ each_fault!(
     wss Wss: after_silence Fault::Silent;
 );
 
-/// A phone is woken, and the first address of its server has this fault. From the moment at which that is reached the runtime's
-/// clock stands still while anything can go on, so that the speed of this machine does not count.
-async fn the_healthy_address_is_asked_in_time(transport: Transport, fault: Fault, in_handshake: bool) {
-    let (mock, authority, dead_ip) = (mock().await, Authority::default(), dead_address());
-    let config = authority.server(&[&TLS12, &TLS13]);
-    let front = match transport {
-        Transport::Udp | Transport::Tcp => None,
-        Transport::Tls => Some(Front::tls(mock.addr(), config).await),
-        Transport::Ws => Some(Front::ws(mock.addr()).await),
-        Transport::Wss => Some(Front::wss(mock.addr(), config).await),
+#[tokio::test]
+async fn an_address_with_another_protocol_comes_last_the_next_time() {
+    let (mock, dead_ip) = (mock().await, dead_address());
+    let port = mock.addr().port();
+    let fault = Fault::Says("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
+    let dead = Dead::tcp(SocketAddr::new(dead_ip, port), fault).await;
+    let options = Options::default().resolver(Arc::new(Zone(vec![dead_ip, HEALTHY])));
+    let mut phone = Phone::start(options, Some(port), Transport::Tcp).await;
+    assert_eq!(phone.outcome().await, Err(Failure::Flow(FlowError::Garbage)));
+    phone.push();
+    assert_eq!(phone.outcome().await, Ok(()));
+    assert_eq!(dead.registers(), 1);
+}
+
+/// Returns how long the phone takes to register once the first address is reached. From then on the runtime's clock stands still while
+/// anything can go on, so the speed of this machine does not count.
+async fn registered_after(phone: &mut Phone, is_reached: impl Fn() -> bool) -> Duration {
+    let wait = async {
+        while !is_reached() {
+            sleep(Duration::from_millis(1)).await;
+        }
     };
+    tokio::time::timeout(PATIENCE, wait).await.expect("the first address comes first");
+    tokio::time::pause();
+    let begun = tokio::time::Instant::now();
+    assert_eq!(phone.outcome().await, Ok(()));
+    let took = begun.elapsed();
+    tokio::time::resume();
+    took
+}
+
+/// A phone is woken, and the first address of its server has this fault. From the moment at which the phone reaches it, the
+/// runtime's clock stands still while anything can go on, so that the speed of this machine does not count.
+async fn the_working_address_is_tried_in_time(transport: Transport, fault: Fault, in_handshake: bool) {
+    let (mock, authority, dead_ip) = (mock().await, Authority::default(), dead_address());
+    let front = front(transport, &mock, &authority).await;
     let port = front.as_ref().map_or(mock.addr(), Front::addr).port();
     let options = |addresses: &[IpAddr]| {
         let trust = Trust::default().only_authorities(authority.pem().as_bytes()).expect("an authority");
@@ -273,30 +308,63 @@ async fn the_healthy_address_is_asked_in_time(transport: Transport, fault: Fault
     let mut phone = Phone::wakes(store, options(&[dead_ip, HEALTHY]), Some(port), transport).await;
     phone.push();
     let reached = if in_handshake { &dead.connections } else { &dead.registers };
-    let wait = async {
-        while reached.load(Ordering::SeqCst) == 0 {
-            sleep(Duration::from_millis(1)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, wait).await.expect("the first address comes first");
-    tokio::time::pause();
-    let begun = tokio::time::Instant::now();
-    assert_eq!(phone.outcome().await, Ok(()));
-    let took = begun.elapsed();
-    tokio::time::resume();
-    // What comes before is a look-up, which is given four seconds, and a connection that stands.
+    let took = registered_after(&mut phone, || reached.load(Ordering::SeqCst) > 0).await;
+    // Before that come a look-up, which has four seconds, and a connection that opens.
     assert!(took <= Duration::from_secs(5), "{transport:?}, {fault:?}, in the handshake: {in_handshake}: {took:?}");
     drop(twin);
 }
 
 #[tokio::test]
-async fn a_woken_phone_has_asked_the_healthy_address_within_ten_seconds_over_each_transport() {
+async fn over_each_transport_a_woken_phone_tries_the_working_address_within_ten_seconds() {
     for transport in [Transport::Udp, Transport::Tcp, Transport::Tls, Transport::Ws, Transport::Wss] {
-        the_healthy_address_is_asked_in_time(transport, Fault::Silent, false).await;
-        the_healthy_address_is_asked_in_time(transport, Fault::Answers(503), false).await;
+        the_working_address_is_tried_in_time(transport, Fault::Silent, false).await;
+        the_working_address_is_tried_in_time(transport, Fault::Answers(503), false).await;
         if !matches!(transport, Transport::Udp | Transport::Tcp) {
-            the_healthy_address_is_asked_in_time(transport, Fault::Silent, true).await;
+            the_working_address_is_tried_in_time(transport, Fault::Silent, true).await;
         }
+    }
+}
+
+/// A phone is woken, and all addresses of its server but the last one are silent.
+async fn the_last_of_eight_addresses_is_asked_in_time(transport: Transport) {
+    let (mock, authority) = (mock().await, Authority::default());
+    let front = match transport {
+        Transport::Tls => Some(Front::tls(mock.addr(), authority.server(&[&TLS13])).await),
+        _ => None,
+    };
+    let port = front.as_ref().map_or(mock.addr(), Front::addr).port();
+    let (mut dead, mut addresses) = (Vec::new(), Vec::new());
+    for _ in 0..7 {
+        let ip = dead_address();
+        let at = SocketAddr::new(ip, port);
+        addresses.push(ip);
+        dead.push(match transport {
+            Transport::Udp => Dead::udp(at, Fault::Silent).await,
+            _ => Dead::tcp(at, Fault::Silent).await,
+        });
+    }
+    addresses.push(HEALTHY);
+    let options = |addresses: Vec<IpAddr>| {
+        let trust = Trust::default().only_authorities(authority.pem().as_bytes()).expect("an authority");
+        Options::default().resolver(Arc::new(Zone(addresses))).trust(trust)
+    };
+    let store = Arc::new(MemoryStore::default());
+    let mut before = Phone::wakes(store.clone(), options(vec![HEALTHY]), Some(port), transport).await;
+    before.client.register(&before.account).await.expect("it was added");
+    assert_eq!(before.outcome().await, Ok(()));
+    before.client.shutdown().await;
+
+    let mut phone = Phone::wakes(store, options(addresses), Some(port), transport).await;
+    phone.push();
+    let is_reached = || dead[0].connections.load(Ordering::SeqCst) + dead[0].registers() > 0;
+    let took = registered_after(&mut phone, is_reached).await;
+    assert!(took <= Duration::from_secs(10), "{transport:?}: {took:?}");
+}
+
+#[tokio::test]
+async fn of_eight_addresses_the_only_working_one_is_asked_within_ten_seconds() {
+    for transport in [Transport::Udp, Transport::Tcp, Transport::Tls] {
+        the_last_of_eight_addresses_is_asked_in_time(transport).await;
     }
 }
 
@@ -318,7 +386,7 @@ async fn an_address_that_is_silent_in_the_handshake_is_left_for_the_next_one() {
 }
 
 #[tokio::test]
-async fn where_no_address_serves_a_certificates_fault_is_told_before_a_closed_port() {
+async fn where_no_address_works_a_certificate_fault_is_reported_before_a_closed_port() {
     let (mock, stranger, dead_ip) = (mock().await, Authority::default(), dead_address());
     let front = Front::tls(mock.addr(), stranger.server(&[&TLS13])).await;
     let trust = Trust::default().only_authorities(Authority::default().pem().as_bytes()).expect("an authority");
@@ -330,7 +398,7 @@ async fn where_no_address_serves_a_certificates_fault_is_told_before_a_closed_po
 }
 
 #[tokio::test]
-async fn an_address_that_answers_late_is_waited_for_where_no_other_one_answers() {
+async fn the_client_waits_for_a_slow_address_where_no_other_one_answers() {
     let (late, silent_ip) = (UdpSocket::bind("127.0.0.1:0").await.expect("loopback"), dead_address());
     let port = late.local_addr().expect("bound").port();
     let _silent = Dead::udp(SocketAddr::new(silent_ip, port), Fault::Silent).await;
@@ -350,7 +418,29 @@ async fn an_address_that_answers_late_is_waited_for_where_no_other_one_answers()
 }
 
 #[tokio::test]
-async fn the_late_2xx_of_an_address_that_was_left_is_a_binding_which_is_removed_there() {
+async fn an_address_that_sends_a_request_is_waited_for() {
+    let (mock, busy_ip) = (mock().await, dead_address());
+    let port = mock.addr().port();
+    let busy = TcpListener::bind(SocketAddr::new(busy_ip, port)).await.expect("an address of its own");
+    tokio::spawn(async move {
+        let (mut stream, _) = busy.accept().await.expect("it connects");
+        let mut piece = vec![0; 16 * 1024];
+        let length = stream.read(&mut piece).await.expect("it sends");
+        let text = String::from_utf8_lossy(&piece[..length]).into_owned();
+        let ping = "OPTIONS sip:alice@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/TCP 127.0.0.1;branch=z9hG4bKp\r\n\
+            From: <sip:a@x>;tag=1\r\nTo: <sip:b@x>\r\nCall-ID: p\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n";
+        stream.write_all(ping.as_bytes()).await.expect("it leaves");
+        sleep(Duration::from_secs(7)).await;
+        stream.write_all(accepted(&text).as_bytes()).await.expect("it leaves");
+        std::future::pending::<()>().await;
+    });
+    let options = Options::default().resolver(Arc::new(Zone(vec![busy_ip, HEALTHY])));
+    assert_eq!(Phone::start(options, Some(port), Transport::Tcp).await.outcome().await, Ok(()));
+    assert_eq!(mock.bindings("alice").await.len(), 0, "the other address was asked");
+}
+
+#[tokio::test]
+async fn a_late_2xx_of_a_former_address_leads_to_a_removal_there() {
     let (mock, late_ip) = (mock().await, dead_address());
     let port = mock.addr().port();
     let late = UdpSocket::bind(SocketAddr::new(late_ip, port)).await.expect("an address of its own");
@@ -367,7 +457,7 @@ async fn the_late_2xx_of_an_address_that_was_left_is_a_binding_which_is_removed_
             if text.contains("\r\nExpires: 0\r\n") {
                 return text;
             }
-            assert_eq!(text, first, "a retransmission from before it was left");
+            assert_eq!(text, first, "a retransmission that was sent before the address was left");
         }
     };
     let removal = tokio::time::timeout(PATIENCE, removal).await.expect("it is removed");
@@ -410,13 +500,13 @@ async fn a_push_after_the_dns_has_changed_leads_to_the_new_server() {
     while old.try_recv_from(&mut buffer).is_ok() {
         asked += 1;
     }
-    assert!((1..=5).contains(&asked), "the old server was asked {asked} times, and left long before timer F");
+    assert!((1..=5).contains(&asked), "the old server was asked {asked} times and was left long before timer F");
     new.send_to(accepted(&text).as_bytes(), from).await.expect("it leaves");
     assert_eq!(phone.outcome().await, Ok(()));
     assert!(phone.client.register(&phone.account).await.is_ok());
 }
 
-/// RFC 2782: a target of "." says that the service is decidedly not available.
+/// RFC 2782: a target of "." says that the service is not available at this domain.
 struct NoService;
 
 impl Resolver for NoService {
@@ -431,7 +521,7 @@ impl Resolver for NoService {
 }
 
 #[tokio::test]
-async fn a_service_that_is_decidedly_not_there_is_not_asked() {
+async fn a_service_that_the_dns_denies_is_not_asked() {
     let listener = UdpSocket::bind("127.0.0.77:5060").await.expect("the port is free");
     let options = Options::default().resolver(Arc::new(NoService));
     let mut phone = Phone::start(options, None, Transport::Udp).await;

@@ -1,4 +1,4 @@
-//! What a server holds after push settings were taken away and after log-outs, of one device and of two.
+//! What a server holds after push settings are removed and after log-outs, for one device and for two.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -59,7 +59,7 @@ async fn pushed_to(mock: &MockGateway) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn an_account_whose_push_settings_are_taken_away_is_pushed_to_no_more() {
+async fn an_account_whose_push_settings_are_removed_gets_no_pushes() {
     let mock = mock().await;
     let mut device = Device::bound(&mock, "one:A").await;
     assert_eq!(pushed_to(&mock).await, ["one:A"]);

@@ -1,4 +1,4 @@
-//! Calls past the registrar, on real sockets.
+//! Calls that bypass the registrar, on real sockets.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -85,7 +85,7 @@ async fn status(stranger: &UdpSocket, wanted: &str) -> String {
 }
 
 #[tokio::test]
-async fn by_default_a_call_past_the_registrar_reaches_nobody() {
+async fn by_default_a_call_past_the_registrar_does_not_ring() {
     let mock = mock().await;
     let mut app = start(&mock, Options::default()).await;
     let stranger = UdpSocket::bind("127.0.0.1:0").await.expect("loopback is there");
@@ -93,13 +93,13 @@ async fn by_default_a_call_past_the_registrar_reaches_nobody() {
     stranger.send_to(request("INVITE", from, "1", "", SDP).as_bytes(), app.address).await.expect("it is sent");
     mock.place_call("alice", CallOptions { push: PushWhen::Never, ..CallOptions::default() }).await;
     let (_, caller) = ringing(&mut app.events).await;
-    assert!(!caller.contains("mallory"), "the first that rings is the registrar's: {caller}");
+    assert!(!caller.contains("mallory"), "the first call that rings comes from the registrar: {caller}");
     let mut buffer = [0; 64];
-    assert!(stranger.try_recv(&mut buffer).is_err(), "and the stranger hears nothing");
+    assert!(stranger.try_recv(&mut buffer).is_err(), "and the unknown host gets nothing");
 }
 
 #[tokio::test]
-async fn where_the_app_allows_it_a_stranger_is_answered_at_its_own_address_and_the_registrar_still_calls() {
+async fn an_allowed_unsolicited_call_is_answered_at_its_own_address_and_the_registrar_can_still_call() {
     let mock = mock().await;
     let mut app = start(&mock, Options::default().unsolicited_calls(true)).await;
     let stranger = UdpSocket::bind("127.0.0.1:0").await.expect("loopback is there");

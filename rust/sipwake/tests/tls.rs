@@ -1,6 +1,8 @@
-//! SIP over TLS, against a small server of this file's own: each fault of a certificate has its name, and nothing is sent
-//! to a server that is not trusted.
+//! SIP over TLS, against a small server in this file: each fault of a certificate has its name, and nothing is sent to a
+//! server that is not trusted.
 #![cfg(feature = "tls")]
+
+mod shared;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -24,7 +26,7 @@ type Authority = CertifiedIssuer<'static, KeyPair>;
 
 struct Server {
     port: u16,
-    /// Messages that arrived inside of TLS.
+    /// Messages that arrived through TLS.
     received: Arc<AtomicUsize>,
     handshakes: mpsc::UnboundedReceiver<HandshakeKind>,
 }
@@ -47,7 +49,7 @@ async fn serve(certificate: &(Certificate, KeyPair)) -> Server {
     serve_to(certificate, None, &[&rustls::version::TLS13, &rustls::version::TLS12]).await
 }
 
-/// A registrar that agrees with everyone who gets through its TLS.
+/// A registrar that accepts every client that gets through its TLS.
 async fn serve_to(
     (certificate, key): &(Certificate, KeyPair),
     clients_of: Option<&Authority>,
@@ -80,7 +82,7 @@ async fn serve_to(
             let (acceptor, counted, sender) = (acceptor.clone(), counted.clone(), sender.clone());
             tokio::spawn(async move {
                 let Ok(mut stream) = acceptor.accept(stream).await else { return };
-                let kind = stream.get_ref().1.handshake_kind().expect("the handshake is over");
+                let kind = stream.get_ref().1.handshake_kind().expect("the handshake has ended");
                 let mut request = Vec::new();
                 let mut piece = [0; 2048];
                 while let Ok(length @ 1..) = stream.read(&mut piece).await {
@@ -125,16 +127,7 @@ async fn client(trust: Trust, host: &str, server: &Server) -> (Client, Events) {
 }
 
 async fn outcome(events: &mut Events) -> Result<(), Failure> {
-    let wait = async {
-        loop {
-            match events.next().await.expect("the client runs") {
-                Event::Registered { .. } => return Ok(()),
-                Event::RegistrationFailed { failure, .. } => return Err(failure),
-                _ => {}
-            }
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(120), wait).await.expect("an outcome in time")
+    shared::outcome(events, Duration::from_secs(120)).await
 }
 
 async fn register(trust: Trust, host: &str, server: &Server) -> Result<(), Failure> {
@@ -158,14 +151,14 @@ async fn both_versions_of_tls_register() {
 }
 
 #[tokio::test]
-async fn an_address_is_a_name_too() {
+async fn a_certificate_for_an_ip_address_is_accepted() {
     let ca = authority("Test");
     let server = serve(&issue(&ca, "127.0.0.1", |_| {})).await;
     assert_eq!(register(trusting(&ca), "127.0.0.1", &server).await, Ok(()));
 }
 
 #[tokio::test]
-async fn a_port_that_speaks_no_tls_is_told_as_such() {
+async fn a_port_that_speaks_no_tls_is_reported_as_such() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
     let port = listener.local_addr().expect("bound").port();
     tokio::spawn(async move {
@@ -182,7 +175,7 @@ async fn a_port_that_speaks_no_tls_is_told_as_such() {
 }
 
 #[tokio::test]
-async fn each_fault_of_a_certificate_has_its_name_and_nothing_is_sent_after_it() {
+async fn each_certificate_fault_has_its_name_and_nothing_is_sent_after_it() {
     let ca = authority("Test");
     let stranger = authority("Stranger");
     let good = issue(&ca, "localhost", |_| {});
@@ -214,7 +207,7 @@ async fn each_fault_of_a_certificate_has_its_name_and_nothing_is_sent_after_it()
     }
 }
 
-/// Answers each REGISTER with a 302 to this Contact; what it heard is kept.
+/// Answers each REGISTER with a 302 to this Contact, and keeps what it received.
 async fn redirects_to(contact: String) -> (std::net::SocketAddr, Arc<Mutex<Vec<String>>>) {
     let udp = UdpSocket::bind("127.0.0.1:0").await.expect("loopback");
     let (address, heard) = (udp.local_addr().expect("bound"), Arc::new(Mutex::new(Vec::new())));
@@ -238,7 +231,7 @@ async fn redirects_to(contact: String) -> (std::net::SocketAddr, Arc<Mutex<Vec<S
 }
 
 #[tokio::test]
-async fn a_forged_redirect_out_of_the_clear_reaches_nobody_whatever_certificate_they_have() {
+async fn a_forged_redirect_in_the_clear_reaches_no_attacker_even_with_a_valid_certificate() {
     let ca = authority("Stands for any public CA");
     let attacker = serve(&issue(&ca, "localhost", |_| {})).await;
     let (gateway, heard) = redirects_to(format!("sip:localhost:{};transport=tls", attacker.port)).await;
@@ -261,7 +254,7 @@ async fn a_forged_redirect_out_of_the_clear_reaches_nobody_whatever_certificate_
             }
         }
     };
-    let target = tokio::time::timeout(Duration::from_secs(120), told).await.expect("it is told");
+    let target = tokio::time::timeout(Duration::from_secs(120), told).await.expect("it is reported");
     assert!(target.starts_with("localhost:"), "{target}");
     assert!(outcome(&mut events).await.is_err());
     assert_eq!(attacker.received.load(Ordering::SeqCst), 0);
@@ -269,7 +262,7 @@ async fn a_forged_redirect_out_of_the_clear_reaches_nobody_whatever_certificate_
 }
 
 #[tokio::test]
-async fn one_fitting_pin_among_several_is_enough() {
+async fn one_matching_pin_among_several_is_enough() {
     let ca = authority("Test");
     let certificate = issue(&ca, "localhost", |_| {});
     let server = serve(&certificate).await;
@@ -296,7 +289,7 @@ impl ServerTrust for Always {
 }
 
 #[tokio::test]
-async fn the_platform_judges_the_chain_and_we_the_name() {
+async fn the_platform_verifies_the_chain_and_sipwake_the_name() {
     let ca = authority("Test");
     let server = serve(&issue(&ca, "localhost", |_| {})).await;
     assert_eq!(register(Trust::default().asking(Arc::new(Always)), "localhost", &server).await, Ok(()));
@@ -354,7 +347,7 @@ async fn a_gateway_whose_tls_fails_is_followed_by_the_next_one() {
     assert_eq!((false_one.received.load(Ordering::SeqCst), good.received.load(Ordering::SeqCst)), (0, 1));
 }
 
-/// Leads to loopback, and recommends every clear transport there is.
+/// Resolves to loopback, and recommends every clear transport.
 struct Tempter(u16);
 
 impl Resolver for Tempter {
@@ -396,7 +389,7 @@ impl Resolver for Elsewhere {
 }
 
 #[tokio::test]
-async fn whoever_forges_the_dns_needs_a_certificate_for_the_configured_name_all_the_same() {
+async fn a_forged_dns_answer_still_needs_a_certificate_for_the_configured_name() {
     let ca = authority("Test");
     for (name, registers) in [("evil.example", false), ("bank.example", true)] {
         let server = serve(&issue(&ca, name, |_| {})).await;
@@ -416,7 +409,7 @@ async fn whoever_forges_the_dns_needs_a_certificate_for_the_configured_name_all_
 }
 
 #[tokio::test]
-async fn a_sips_account_whose_tls_fails_says_nothing_over_udp_or_tcp() {
+async fn a_sips_account_whose_tls_fails_sends_nothing_over_udp_or_tcp() {
     let ca = authority("Test");
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
     let port = listener.local_addr().expect("bound").port();
@@ -434,7 +427,7 @@ async fn a_sips_account_whose_tls_fails_says_nothing_over_udp_or_tcp() {
     let options = Options::default().trust(trusting(&ca)).resolver(Arc::new(Tempter(port)));
     let (client, mut events) = Client::start_with(Arc::new(MemoryStore::default()), options);
     let mut account = AccountConfig::new("sips:alice@localhost", "secret");
-    // No gateway, so that the domain's own records decide; and a clear one, which is refused.
+    // Without a gateway, so that the domain's own records decide; and with a clear one, which is refused.
     account.gateways = vec!["sip:localhost;transport=udp".into()];
     assert!(client.add_account(account.clone(), None).await.is_err());
     account.gateways.clear();
@@ -467,7 +460,7 @@ async fn gateways_are_probed_with_the_trust_of_the_client() {
             assert_eq!(found.iter().map(|health| health.load).collect::<Vec<_>>(), [load], "{probe:?}");
         }
     }
-    assert_eq!(server.received.load(Ordering::SeqCst), 2, "a stranger is not asked");
+    assert_eq!(server.received.load(Ordering::SeqCst), 2, "no request goes to an unknown host");
 }
 
 #[tokio::test]
@@ -496,7 +489,7 @@ async fn a_handshake_that_fails_is_not_followed_by_clear_text() {
     let port = listener.local_addr().expect("bound").port();
     let datagrams = tokio::net::UdpSocket::bind(("127.0.0.1", port)).await.expect("the same port of UDP");
     let (sender, mut firsts) = mpsc::unbounded_channel();
-    // Ends the connection at the first flight: whatever the client tries next is a new one, and is seen here.
+    // Ends the connection at the first flight. Whatever the client tries next is a new connection, and counts here.
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             let mut first = [0];
@@ -509,7 +502,7 @@ async fn a_handshake_that_fails_is_not_followed_by_clear_text() {
     let outcome = register(trusting(&ca), "localhost", &server).await;
     assert!(matches!(outcome, Err(Failure::Flow(_))), "{outcome:?}");
     tokio::time::sleep(Duration::from_millis(300)).await;
-    // RFC 8446 5.1: 22 is a handshake record; no SIP method begins with it.
+    // RFC 8446 5.1: 22 is a handshake record. No SIP method begins with it.
     let mut seen = 0;
     while let Ok(first) = firsts.try_recv() {
         assert_eq!(first, 22);
@@ -520,7 +513,7 @@ async fn a_handshake_that_fails_is_not_followed_by_clear_text() {
 }
 
 #[tokio::test]
-async fn headers_without_end_inside_of_tls_close_the_connection() {
+async fn endless_headers_inside_tls_close_the_connection() {
     let ca = authority("Test");
     let (certificate, key) = issue(&ca, "localhost", |_| {});
     let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
@@ -553,7 +546,7 @@ async fn headers_without_end_inside_of_tls_close_the_connection() {
 }
 
 #[tokio::test]
-async fn a_handshake_that_stalls_ends_in_bounded_time() {
+async fn a_handshake_that_stalls_is_given_up_in_bounded_time() {
     let ca = authority("Test");
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
     let port = listener.local_addr().expect("bound").port();

@@ -1,4 +1,4 @@
-//! What a trace shows of a stream: messages, however they were read.
+//! A trace of a stream shows whole messages, in whatever pieces they were read.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -24,7 +24,7 @@ impl Seen {
     }
 }
 
-/// Answers a REGISTER with a 200 that is cut inside of its token, and glues an OPTIONS to its end.
+/// Answers a REGISTER with a 200 that is split inside its token, and appends an OPTIONS to it.
 async fn serve(listener: TcpListener) {
     let (mut socket, _) = listener.accept().await.expect("the client comes");
     let mut request = Vec::new();
@@ -51,7 +51,7 @@ async fn serve(listener: TcpListener) {
 }
 
 #[tokio::test]
-async fn a_message_in_pieces_is_shown_once_and_whole_and_its_token_never() {
+async fn a_message_in_pieces_is_traced_once_and_completely_without_its_token() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
     let address = listener.local_addr().expect("bound").to_string();
     tokio::spawn(serve(listener));

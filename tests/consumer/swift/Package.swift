@@ -3,8 +3,8 @@
 import Foundation
 import PackageDescription
 
-// A user's project: it knows a git URL and a version. scripts/test --only ios-package copies it to a folder outside of the tree and tells it
-// where the repository is that a release would fill.
+// A user's project: it knows a git URL and a version. scripts/test --only ios-package copies it to a folder outside the tree and gives it
+// the path of the repository that a release would fill.
 let repository = ProcessInfo.processInfo.environment["SIPWAKE_SWIFT_REPOSITORY"] ?? "https://github.com/sipwake/sipwake-swift"
 
 let package = Package(

@@ -2,25 +2,25 @@
 //!
 //! ```text
 //! # TwoInFlight: A push registers beside the REGISTER in flight.
-//!  fn hurry(&mut self) {
+//!  fn push_arrived(&mut self) {
 //! -    if self.exchange.is_none() {
 //! +    if self.exchange.is_none() || planted!(TwoInFlight) {
 //! ```
 //!
-//! A hunk is found by its text, whatever its file and line: the lines with a space or a minus must stand in the core exactly
-//! once, up to indentation. `@@` begins another hunk. All faults are planted at once; a switch of the thread says which one
-//! acts.
+//! A hunk is found by its text, in any file and at any line: its lines with a space or a minus must be in the core exactly
+//! once, with any indentation. `@@` begins another hunk. All faults are planted at once; a switch of the thread says which
+//! one is active.
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
 
-/// Where the core begins, which gets the switch.
+/// The root of the core, which gets the switch.
 pub const ROOT: &str = "rust/sipwake-core/src/lib.rs";
 
 /// All faults and where they are planted.
 #[derive(Debug, Default)]
 pub struct Faults {
-    /// Name and description of each.
+    /// The name and the description of each.
     declared: Vec<(String, String)>,
     hunks: Vec<Hunk>,
 }
@@ -37,7 +37,7 @@ impl Faults {
     /// Reads one more patch.
     ///
     /// # Errors
-    /// Says what line of the patch is wrong, and why.
+    /// Says which line of the patch is wrong, and why.
     pub fn read(&mut self, name: &str, patch: &str) -> Result<(), String> {
         let mut open = false;
         for (number, line) in (1..).zip(patch.lines()) {
@@ -73,7 +73,7 @@ impl Faults {
     /// Plants all faults into the core's sources, given by path, and the module `planted` into its root.
     ///
     /// # Errors
-    /// Says which hunk does not fit, or which fault is nowhere.
+    /// Says which hunk does not fit, or which fault is planted nowhere.
     pub fn plant(&self, sources: &mut BTreeMap<String, String>) -> Result<(), String> {
         let mut edits: BTreeMap<String, Vec<(usize, &Hunk)>> = BTreeMap::new();
         for hunk in &self.hunks {
@@ -96,14 +96,14 @@ impl Faults {
         }
         let somewhere = |number: &usize| sources.values().any(|text| text.contains(&switch(*number)));
         if let Some(number) = (0..self.declared.len()).find(|number| !somewhere(number)) {
-            return Err(format!("{} is declared and planted nowhere", self.declared[number].0));
+            return Err(format!("{} is declared, but no patch plants it", self.declared[number].0));
         }
         let root = sources.get_mut(ROOT).ok_or(format!("no {ROOT}"))?;
         *root = format!("#![allow(warnings)]\n{root}{}", self.module());
         Ok(())
     }
 
-    /// `planted!(Name)` becomes a look at the switch.
+    /// `planted!(Name)` becomes a check of the switch.
     fn switched(&self, line: &str, origin: &str) -> Result<String, String> {
         let mut parts = line.split("planted!(");
         let mut switched = parts.next().unwrap_or_default().to_owned();
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_is_gone_or_there_twice_is_an_error() {
+    fn a_text_that_is_missing_or_found_twice_is_an_error() {
         let gone = planted(PATCH, "fn hear() {\n    listen_well();\n}\n    say();\n").expect_err("gone");
         assert_eq!(gone, "test:3: its text is nowhere in the core");
         let twice = planted(PATCH, "fn hear() {\nlisten();\n}\nsay();\nsay();\n").expect_err("twice");
@@ -206,12 +206,12 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_that_is_undeclared_or_planted_nowhere_or_in_the_way_of_another_is_an_error() {
+    fn a_fault_that_is_undeclared_not_planted_or_in_conflict_with_another_is_an_error() {
         let ear = "fn hear() {\nlisten();\n}\nsay();\n";
         let undeclared = planted(&PATCH.replace("# Mute: Nothing is said.\n", ""), ear).expect_err("undeclared");
         assert!(undeclared.contains("Mute is not declared"), "{undeclared}");
         let nowhere = planted(&PATCH.replace("planted!(Mute)", "true"), ear).expect_err("nowhere");
-        assert!(nowhere.contains("Mute is declared and planted nowhere"), "{nowhere}");
+        assert!(nowhere.contains("Mute is declared, but no patch plants it"), "{nowhere}");
         let overlap = planted(&PATCH.replace("-    say();", "-    listen();"), ear).expect_err("overlap");
         assert!(overlap.contains("overlap"), "{overlap}");
     }

@@ -1,5 +1,5 @@
 //! `plant FOLDER`: copies the workspace into FOLDER with every fault in it. Unchanged files keep their time, so that
-//! only changes are compiled again.
+//! Cargo only compiles the changes again.
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stderr, reason = "a command's complaint")]
 
@@ -58,14 +58,14 @@ fn plant(folder: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// The copy gets a version of its own. Cargo tells the packages of two workspaces apart by no path, and both share a target
-/// folder: else what is built with the faults would be taken for the product.
+/// The copy gets its own version. Cargo does not tell packages of two workspaces apart by their paths, and both share a
+/// target folder. With the same version it would take the build with the faults for the product.
 fn renamed(manifest: &str) -> Result<String, String> {
     let package = manifest.split_once("[workspace.package]\nversion = \"");
     let (before, (version, after)) = package
         .and_then(|(before, rest)| Some((before, rest.split_once('"')?)))
         .ok_or("no version of the workspace")?;
-    // Its packages ask for each other by exactly that version.
+    // The packages depend on each other with exactly that version.
     let after = after.replace(&format!("version = \"={version}\""), &format!("version = \"={version}-planted\""));
     Ok(format!("{before}[workspace.package]\nversion = \"{version}-planted\"{after}"))
 }
@@ -74,7 +74,7 @@ fn read(path: &Path) -> Result<String, String> {
     fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-/// All files below a folder, or the file itself; no build output.
+/// All files below a folder, or the file itself, without build output.
 fn files(path: &Path) -> io::Result<Vec<PathBuf>> {
     if path.is_file() {
         return Ok(vec![path.to_owned()]);

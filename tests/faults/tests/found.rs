@@ -1,5 +1,5 @@
-//! Plants each fault in turn and asks whether the simulation finds out. `scripts/test --only faults` builds and runs this.
-//! `PLANTED_FAULTS` names some of them, with commas, to plant those alone.
+//! Plants each fault in turn and checks whether the simulation finds it. `scripts/test --only faults` builds and runs
+//! this. `PLANTED_FAULTS` selects some of them, separated by commas.
 #![allow(clippy::print_stdout, reason = "which story finds which fault")]
 
 use std::sync::Mutex;
@@ -9,7 +9,7 @@ use std::thread;
 use simulation::{Script, play};
 use sipwake_core::planted::{ALL, set};
 
-/// Stories within which each fault must be found.
+/// The number of stories within which each fault must be found.
 const STORIES: u64 = 3000;
 
 fn found(fault: usize) -> Option<(u64, u8)> {
@@ -19,7 +19,7 @@ fn found(fault: usize) -> Option<(u64, u8)> {
         let broken = play(&script).broken;
         set(None);
         let promise = broken?.promise;
-        // A promise that is broken without the fault, too, tells nothing of it.
+        // A promise that is also broken without the fault says nothing about the fault.
         play(&script).broken.is_none().then_some((seed, promise))
     })
 }

@@ -1,5 +1,7 @@
-//! One function a target: any bytes go in, nothing panics and nothing grows without bound.
+//! One function per target: it accepts any bytes, never panics, and nothing grows without bound.
 #![forbid(unsafe_code)]
+
+mod phone;
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -23,11 +25,13 @@ use sipwake_core::user_agent::UserAgent;
 use sipwake_explain::Explanation;
 use uuid::Uuid;
 
+pub use self::phone::{beside, sealed};
+
 /// A target.
 pub type Target = fn(&[u8]);
 
-/// Every target by its name, which is also the folder of its corpus.
-pub const TARGETS: [(&str, Target); 15] = [
+/// Every target by its name, which is also the name of its corpus folder.
+pub const TARGETS: [(&str, Target); 17] = [
     ("framing", framing),
     ("message", message),
     ("contact", contact),
@@ -43,13 +47,15 @@ pub const TARGETS: [(&str, Target); 15] = [
     ("probe", probe),
     ("pushed_calls", pushed_calls),
     ("replay", replay),
+    ("sealed", sealed),
+    ("beside", beside),
 ];
 
 const NOW: Now = Now::new(Duration::from_secs(100), Duration::from_secs(1_790_000_000));
 /// No input may cause more outputs than this at once.
 const MAX_OUTPUTS: usize = 2000;
 
-/// A stream in two pieces, the cut given by the first byte.
+/// A stream in two pieces. The first byte says where it is cut.
 pub fn framing(data: &[u8]) {
     let Some((cut, stream)) = data.split_first() else { return };
     let (one, two) = stream.split_at(usize::from(*cut).min(stream.len()));
@@ -62,7 +68,7 @@ pub fn framing(data: &[u8]) {
     }
 }
 
-/// One datagram; what can be read is shown as a trace, too.
+/// One datagram. If it can be read, it is also shown as a trace.
 pub fn message(data: &[u8]) {
     let _ = redacted(data);
     if let Ok(message) = Message::parse(data) {
@@ -71,14 +77,14 @@ pub fn message(data: &[u8]) {
     }
 }
 
-/// A report that a phone is said to have sent, explained.
+/// A report that claims to come from a phone, explained.
 pub fn report(data: &[u8]) {
     if let Ok(explanation) = Explanation::of(data) {
         let _ = (explanation.text(), explanation.html(), explanation.svg(), explanation.json());
     }
 }
 
-/// A recording that somebody sent in, as it is and with the right head before it, replayed.
+/// A recording from outside, as it is and with the right head in front, replayed.
 pub fn replay(data: &[u8]) {
     let head = format!("{{\"sipwake_replay\":1,\"version\":\"{}\"}}\n", Version::this());
     for file in [data, &[head.as_bytes(), data].concat()] {
@@ -116,13 +122,16 @@ pub fn challenge(data: &[u8]) {
     let _ = parse_challenges([text.as_ref()], [text.as_ref()]);
 }
 
-/// A push on every channel. Over PushKit there is always a call to show or something to report.
+/// A push on every channel. Over PushKit there is always a call to show or to report.
 pub fn payload(data: &[u8]) {
     let hints = Hints::at(NOW);
     let channels = [Channel::FcmAndroid, Channel::PushKit, Channel::FcmIos, Channel::ApnsAlert, Channel::WebPush];
     for channel in channels {
         let action = parse_push(data, channel, &hints);
-        assert!(channel != Channel::PushKit || action.must_be_reported(), "CallKit must hear of every VoIP push");
+        assert!(
+            channel != Channel::PushKit || action.must_be_reported(),
+            "every VoIP push must be reported to CallKit"
+        );
         let _ = format!("{action:?}");
     }
     let text = String::from_utf8_lossy(data);
@@ -131,7 +140,7 @@ pub fn payload(data: &[u8]) {
     let _ = parse_push(&map, Channel::FcmAndroid, &hints);
 }
 
-/// Records: as they are, and with the right head before them, so that what is inside is read.
+/// Records: as they are, and with the right head in front, so that their content is read.
 pub fn snapshot(data: &[u8]) {
     let sum: String = Sha256::digest(data)[..8].iter().map(|byte| format!("{byte:02x}")).collect();
     let mut sealed = format!("sipwake 1 {sum}\n").into_bytes();
@@ -149,8 +158,8 @@ pub fn snapshot(data: &[u8]) {
     }
 }
 
-/// A registration whose server says whatever it likes: the answers are separated by NUL; those that begin with a digit get
-/// the Via and CSeq of the request in flight.
+/// A registration whose server answers anything. NUL separates the answers; those that begin with a digit get the Via and
+/// CSeq of the request in flight.
 pub fn registration(data: &[u8]) {
     for transport in [Transport::Udp, Transport::Tcp] {
         let mut agent = UserAgent::new([9; 32], None, NOW);
@@ -194,10 +203,10 @@ impl Registered {
         Some(client)
     }
 
-    /// Does what is asked for, and grants every REGISTER.
+    /// Does what the client asks for, and confirms every REGISTER.
     fn drain(&mut self) {
         for count in 0.. {
-            assert!(count < MAX_OUTPUTS, "outputs without end");
+            assert!(count < MAX_OUTPUTS, "the outputs never end");
             match self.agent.poll_output() {
                 None => return,
                 Some(Output::Open { flow, .. }) => {
@@ -261,14 +270,14 @@ impl Registered {
     fn push(&mut self, payload: &[u8]) {
         let hints = Hints::at(self.now);
         let action = self.agent.gate().judge(parse_push(payload, Channel::PushKit, &hints), &hints, self.now.boot);
-        assert!(action.must_be_reported(), "CallKit must hear of every VoIP push");
+        assert!(action.must_be_reported(), "every VoIP push must be reported to CallKit");
         self.agent.handle_push(&action, self.now);
         self.drain();
     }
 }
 
 /// INVITEs and dialogs on a registered client. The pieces between NULs are messages, in which `{tag}` and `{branch}` are
-/// replaced; one letter alone is what the app does.
+/// replaced. A single letter is an action of the app.
 pub fn calls(data: &[u8]) {
     let Some(mut client) = Registered::new() else { return };
     for piece in data.split(|byte| *byte == 0).take(64) {
@@ -291,7 +300,7 @@ pub fn calls(data: &[u8]) {
     }
 }
 
-/// The body of an INVITE, with the boundary `b`; the first line is its type, where it has one.
+/// The body of an INVITE, with the boundary `b`. The first line is its type, if it has one.
 pub fn multipart(data: &[u8]) {
     let Some(mut client) = Registered::new() else { return };
     let cut = data.iter().position(|byte| *byte == b'\n').unwrap_or(0);
@@ -309,7 +318,7 @@ pub fn multipart(data: &[u8]) {
     client.hear(&invite);
 }
 
-/// A trace of a message, in which no secret may be left that a parser finds.
+/// A trace of a message, which must hold no secret that a parser finds.
 pub fn trace(data: &[u8]) {
     const SECRET: &str = "0123456789abcdef0123456789abcdef";
     let shown = redacted(data);
@@ -317,7 +326,7 @@ pub fn trace(data: &[u8]) {
     let text = String::from_utf8_lossy(data).replace(['\r', '\n'], " ");
     let realm = text.replace(['"', '\\'], "");
     if text.contains(SECRET) || realm.contains(SECRET) {
-        // In a header of no meaning, or as the realm, it is anybody's text.
+        // In an unknown header or as the realm, it is not a secret.
         return;
     }
     let message = format!(
@@ -327,11 +336,11 @@ pub fn trace(data: &[u8]) {
     assert!(!redacted(message.as_bytes()).contains(SECRET), "a secret in a trace");
 }
 
-/// What an HTTP server answers to a probe.
+/// An HTTP server's response to a probe.
 pub fn probe(data: &[u8]) {
     let _ = Load::parse(&String::from_utf8_lossy(data));
     let (yet, at_last) = (Load::of_http(data, true), Load::of_http(data, false));
-    assert!(yet.is_none() || yet == at_last, "what is whole stays as it is");
+    assert!(yet.is_none() || yet == at_last, "a complete text stays as it is");
 }
 
 /// Pushes, and the INVITEs that they announce, in any order: pieces that begin with `{` are pushes.
@@ -359,7 +368,7 @@ pub fn pushed_calls(data: &[u8]) {
     }
 }
 
-/// Opens every flow that is asked for and gives the server's answers in turn, with timers between them.
+/// Opens every flow that the client asks for and gives the server's responses in turn, with timers in between.
 fn answer_all(agent: &mut UserAgent, data: &[u8], _: Transport) {
     let mut answers = data.split(|byte| *byte == 0).take(64);
     let (mut now, mut flow, mut head) = (NOW, FlowId(0), String::new());
@@ -367,7 +376,7 @@ fn answer_all(agent: &mut UserAgent, data: &[u8], _: Transport) {
         let mut count = 0;
         while let Some(output) = agent.poll_output() {
             count += 1;
-            assert!(count < MAX_OUTPUTS, "outputs without end");
+            assert!(count < MAX_OUTPUTS, "the outputs never end");
             match output {
                 Output::Open { flow: opened, .. } => {
                     flow = opened;
@@ -407,7 +416,7 @@ pub fn corpus_folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(name)
 }
 
-/// Returns the committed seeds of a target; at least one, empty, input.
+/// Returns the committed seeds of a target: at least one input, which may be empty.
 pub fn corpus(name: &str) -> Vec<Vec<u8>> {
     let entries = std::fs::read_dir(corpus_folder(name)).into_iter().flatten().flatten();
     let mut paths: Vec<_> = entries.map(|entry| entry.path()).collect();
@@ -417,8 +426,8 @@ pub fn corpus(name: &str) -> Vec<Vec<u8>> {
     seeds
 }
 
-/// Returns one of the seeds with some bytes changed, left out, doubled or taken from another seed; the same for the same
-/// number.
+/// Returns one of the seeds with some bytes changed, left out, doubled or taken from another seed. The same number gives
+/// the same result.
 pub fn mutated(seeds: &[Vec<u8>], number: u64) -> Vec<u8> {
     let mut state = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let mut below = |bound: usize| {

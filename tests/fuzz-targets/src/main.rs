@@ -1,5 +1,5 @@
-//! A small fuzzer without instrumentation: changes the corpus at random for so long. Where cargo-fuzz is installed
-//! `scripts/fuzz` uses that instead.
+//! A small fuzzer without instrumentation: it changes the corpus at random for a given time. Where cargo-fuzz is
+//! installed, `scripts/fuzz` uses that instead.
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, reason = "a command's output")]
 

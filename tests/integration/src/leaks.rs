@@ -1,5 +1,5 @@
-//! Everything that the client says aloud in the stories: log lines, traces, and the `Debug` of what it tells the app. When a
-//! [`Stage`](crate::Stage) is dropped, none of it may hold a secret of that stage.
+//! Everything that the client outputs in the stories: log lines, traces, and the `Debug` of its events. When a
+//! [`Stage`](crate::Stage) is dropped, none of that may hold a secret of that stage.
 
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 
@@ -41,7 +41,7 @@ impl Log for Listener {
     }
 
     fn log(&self, record: &Record<'_>) {
-        // The mock and the runtime are no part of what ships; what TLS or DNS say of a name is not ours.
+        // The mock and the runtime are not shipped. What TLS or DNS say about a name is not ours.
         if record.target().starts_with("sipwake") {
             note(format!("{} {}", record.target(), record.args()));
         }
@@ -56,8 +56,8 @@ impl Trace for Listener {
     }
 }
 
-/// Returns what of these messages nobody may read elsewhere: digest answers and the HA1 behind them, nonces to come, X-PIID, and
-/// the texts of chats.
+/// Returns the parts of these messages that may appear nowhere else: digest answers and the HA1 behind them, next nonces,
+/// X-PIID, the auth secret for sealed pushes, and the texts of chats.
 pub fn secrets_of(messages: &[Entry], user: &str, password: &str) -> Vec<String> {
     let mut found = Vec::new();
     for entry in messages {
@@ -65,6 +65,8 @@ pub fn secrets_of(messages: &[Entry], user: &str, password: &str) -> Vec<String>
             if let Some(piid) = line.strip_prefix("X-PIID: ") {
                 found.push(piid.to_owned());
             }
+            let key = line.strip_prefix("X-Push-Key: ").and_then(|key| key.split("auth=").nth(1));
+            found.extend(key.and_then(|key| key.split(';').next()).map(str::to_owned));
             for name in [" response=\"", ",response=\"", "nextnonce=\""] {
                 found.extend(after(line, name).map(str::to_owned));
             }

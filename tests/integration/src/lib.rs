@@ -1,8 +1,8 @@
-//! The stage on which sipwake plays against the mock gateway, over real sockets on loopback.
+//! Tests of sipwake against the mock gateway, over real sockets on loopback.
 //!
-//! A [`Stage`] is one server and one device; an [`App`] is one life of the app on it, from its start to the moment the system
-//! kills it (drop it). When a stage is dropped it checks that the server saw no rule broken and that nothing secret was said
-//! aloud: so no test can forget to.
+//! A [`Stage`] is one server and one device. An [`App`] is one life of the app on it, from its start until the system kills
+//! it (drop it). When a stage is dropped, it checks that the server saw no violation and that no output held a secret, so no
+//! test can forget that.
 #![forbid(unsafe_code)]
 #![allow(clippy::missing_panics_doc, reason = "a test's helper fails by panicking")]
 
@@ -32,7 +32,7 @@ pub const PASSWORD: &str = "wonderland-7-Qx";
 pub const TOKEN: &str = "c-10-ap_Kt0:APA91bFirstTokenOfThisPhone0001";
 /// Another token of the same phone.
 pub const SECOND_TOKEN: &str = "c-10-ap_Kt0:APA91bSecondTokenOfThisPhone02";
-/// How long any single step may take on a busy machine.
+/// How long each step may take on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Makes two tests of each function: one over UDP, one over TCP.
@@ -60,7 +60,7 @@ pub struct Stage {
     pub transport: Transport,
     profile: String,
     folder: TempDir,
-    /// The lines that were said before this stage began.
+    /// How many lines there were before this stage began.
     said_before: usize,
 }
 
@@ -70,7 +70,7 @@ impl Stage {
         Self::with(Config::new(named(profile)), transport).await
     }
 
-    /// Starts a server as configured; [`USER`] is added to it.
+    /// Starts a server with this configuration and adds [`USER`] to it.
     pub async fn with(config: Config, transport: Transport) -> Self {
         leaks::Listener::install();
         let said_before = leaks::lines().len();
@@ -107,7 +107,7 @@ impl Stage {
         App::start(self.store(), self.account(), Some(self.push())).await
     }
 
-    /// Starts the app, hands it a token, and registers.
+    /// Starts the app, gives it a token, and registers.
     pub async fn registered_app(&self, token: &str) -> (App, Registered) {
         let mut app = self.app().await;
         app.client.set_token(&app.account, token).await.expect("a good token");
@@ -117,7 +117,8 @@ impl Stage {
 
     /// Returns the next push.
     pub async fn next_push(&mut self) -> serde_json::Value {
-        self.pushes.next_within(PATIENCE).await.expect("a push").payload
+        let push = self.pushes.next_within(PATIENCE).await;
+        push.unwrap_or_else(|| panic!("no push came\n{}", self.ladder())).payload
     }
 
     /// Returns the bindings of [`USER`].
@@ -142,8 +143,8 @@ impl Stage {
         self.gateway.messages().all().last().map_or(0, |entry| entry.seq)
     }
 
-    /// Returns the requests of this method that came in after a mark, each once: on a busy machine timer E of RFC 3261 may
-    /// run out though nothing was lost.
+    /// Returns the requests of this method that came after a mark, each once: on a busy machine timer E of RFC 3261 may
+    /// fire even though nothing was lost.
     pub fn requests_since(&self, mark: u64, method: &str) -> Vec<Entry> {
         let mut requests = self.sent_since(mark, method);
         let mut seen = HashSet::new();
@@ -151,7 +152,7 @@ impl Stage {
         requests
     }
 
-    /// Returns the requests of this method that came in after a mark, retransmissions included.
+    /// Returns the requests of this method that came after a mark, including retransmissions.
     pub fn sent_since(&self, mark: u64, method: &str) -> Vec<Entry> {
         let after = self.gateway.messages().after(mark);
         after.into_iter().filter(|e| e.direction == Direction::Received && e.is_request(method)).collect()
@@ -173,7 +174,7 @@ impl Stage {
         entry.message().expect("it was read before")
     }
 
-    /// Returns all messages as text, for a failure's report.
+    /// Returns all messages as text, for the report of a failure.
     pub fn ladder(&self) -> String {
         mock_gateway::ladder(&self.gateway.messages().all())
     }
@@ -186,14 +187,14 @@ impl Drop for Stage {
         }
         let mut violations = self.gateway.violations();
         violations.extend(self.gateway.upper().map(MockGateway::violations).unwrap_or_default());
-        assert!(violations.is_empty(), "the server saw rules broken: {violations:?}\n{}", self.ladder());
+        assert!(violations.is_empty(), "the server saw violations: {violations:?}\n{}", self.ladder());
         let mut secrets = leaks::secrets_of(&self.gateway.messages().all(), USER, PASSWORD);
         secrets.extend([PASSWORD, TOKEN, SECOND_TOKEN].map(str::to_owned));
         leaks::assert_none(self.said_before, &secrets);
     }
 }
 
-/// One life of the app. Drop it to kill it.
+/// One life of the app. [`end`](Self::end) it before the next one begins.
 pub struct App {
     /// The client.
     pub client: Client,
@@ -212,13 +213,18 @@ impl App {
         Self { client, events, account }
     }
 
+    /// Ends this life of the app. Its sockets are closed when this returns, as a killed process's are.
+    pub async fn end(self) {
+        self.client.shutdown().await;
+    }
+
     /// Registers and returns the result.
     pub async fn register(&mut self) -> Registered {
         self.client.register(&self.account).await.expect("the account is there");
         self.registered().await
     }
 
-    /// Waits for the next outcome of a REGISTER, which must be good.
+    /// Waits for the next result of a REGISTER, which must be a success.
     pub async fn registered(&mut self) -> Registered {
         self.wait("a registration", |event| match event {
             Event::Registered { registered, .. } => Some(registered.clone()),
@@ -240,7 +246,7 @@ impl App {
         .await
     }
 
-    /// Registers and returns why that failed.
+    /// Registers and returns the reason of the failure.
     pub async fn fail_to_register(&mut self) -> (Failure, Option<Duration>) {
         self.client.register(&self.account).await.expect("the account is there");
         self.failed().await
@@ -304,7 +310,7 @@ impl App {
         }
     }
 
-    /// Returns the events that are there already, after giving late ones a moment.
+    /// Returns the events so far, after a moment for late ones.
     pub async fn leftovers(&mut self, moment: Duration) -> Vec<Event> {
         let mut seen = Vec::new();
         while let Ok(Some(event)) = tokio::time::timeout(moment, self.events.next()).await {
@@ -329,8 +335,8 @@ pub fn named(profile: &str) -> Profile {
     Profile::named(profile).unwrap_or_else(|| panic!("no profile {profile}"))
 }
 
-/// Returns an address that nothing listens on, outside of the range from which systems choose ports themselves: no other
-/// test takes it while a server is down.
+/// Returns an address on which nothing listens, outside the range from which systems choose ports. So no other test gets
+/// it while a server is down.
 pub fn quiet_address() -> SocketAddr {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let start = u16::try_from(std::process::id() % 10_000).unwrap_or_default();

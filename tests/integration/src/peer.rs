@@ -1,4 +1,4 @@
-//! A registrar of a few lines over UDP, for what the mock gateway never does.
+//! A small registrar over UDP, for what the mock gateway never does.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use crate::PATIENCE;
 
-/// Takes every REGISTER, and sends whatever a test wants.
+/// Accepts every REGISTER, and sends whatever a test wants.
 #[derive(Debug)]
 pub struct Peer {
     socket: UdpSocket,
@@ -36,7 +36,7 @@ impl Peer {
         Message::parse(&buffer[..length]).expect("SIP")
     }
 
-    /// Sends text to where the last message came from.
+    /// Sends text to the sender of the last message.
     pub async fn send(&self, text: &str) {
         let client = self.client.expect("somebody wrote before");
         self.socket.send_to(text.as_bytes(), client).await.expect("loopback takes it");
@@ -59,7 +59,7 @@ impl Peer {
         }
     }
 
-    /// Waits for a REGISTER and takes it.
+    /// Waits for a REGISTER and accepts it.
     pub async fn take_register(&mut self) -> Message {
         let register = loop {
             let message = self.receive().await;

@@ -1,4 +1,4 @@
-//! A wire that stands between a client and its server and does to the stream what networks do.
+//! A relay between a client and its server that does to the stream what networks do.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-/// A TCP wire that carries what the server says in small pieces, each on its own.
+/// A TCP relay that passes on the server's bytes in small pieces, one at a time.
 #[derive(Debug)]
 pub struct Dribble {
     address: SocketAddr,
@@ -16,7 +16,7 @@ pub struct Dribble {
 }
 
 impl Dribble {
-    /// Starts a wire towards a server; `piece` bytes go at a time.
+    /// Starts a relay to a server. It passes on `piece` bytes at a time.
     pub async fn start(server: SocketAddr, piece: usize) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
         let address = listener.local_addr().expect("it is bound");

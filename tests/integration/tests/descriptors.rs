@@ -1,4 +1,5 @@
-//! Counts what a client leaves behind. Alone in its process: other tests' sockets would be counted too.
+//! Counts what a client leaves behind. It has a process of its own, because the sockets of other tests would count,
+//! too.
 #![cfg(target_os = "linux")]
 
 use integration::{Stage, TOKEN};
@@ -19,7 +20,7 @@ async fn a_thousand_lives_leave_no_file_and_no_task_behind() {
     for life in 0..1000 {
         let stage = &stages[life % 2];
         let mut app = stage.app().await;
-        // Most lives are short; some are long enough to be registered, or end in the middle of it.
+        // Most lives are short. Some are long enough to register, or end during it.
         match life % 10 {
             0 | 1 => drop(app.register().await),
             2 | 3 => app.client.register(&app.account).await.expect("the account is there"),
@@ -31,7 +32,7 @@ async fn a_thousand_lives_leave_no_file_and_no_task_behind() {
         }
     }
     let (files, tasks) = baseline.expect("there were more than a hundred lives");
-    // The server's end of a connection closes a moment later, so a few may still be under way.
+    // The server's end of a connection closes a moment later, so a few may still be open.
     let settled = async || {
         for _ in 0..2400 {
             if open_files() <= files + 8 && handle.metrics().num_alive_tasks() <= tasks + 8 {

@@ -1,4 +1,4 @@
-//! baresip as the caller: a user agent with a dialog layer of its own, where SIPp only follows a script.
+//! baresip as the caller. It is a user agent with its own dialog layer, while SIPp only follows a script.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -6,14 +6,14 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-/// A caller that dials at its start, and gives up or hangs up after some seconds.
+/// A caller that dials when it starts, and gives up or hangs up after some seconds.
 pub struct Baresip {
     process: Child,
     folder: TempDir,
 }
 
 impl Baresip {
-    /// Dials a user of the server on `port`, and leaves after `seconds`; `None` where baresip is not installed.
+    /// Dials a user of the server on `port`, and ends after `seconds`; `None` if baresip is not installed.
     ///
     /// # Panics
     /// When it does not start.
@@ -43,10 +43,10 @@ impl Baresip {
         Some(Self { process, folder })
     }
 
-    /// Waits until it has left, and returns what it wrote.
+    /// Waits until it has ended, and returns its output.
     ///
     /// # Panics
-    /// When it does not leave.
+    /// When it does not end.
     pub async fn leave(mut self) -> String {
         let left = tokio::time::timeout(Duration::from_secs(120), self.process.wait()).await;
         let log = std::fs::read(self.folder.path().join("log")).unwrap_or_default();

@@ -1,14 +1,17 @@
-//! A Kamailio of the test's own: started on free ports, asked over its RPC, stopped with its children.
+//! A Kamailio for one test: it starts on free ports, responds over its RPC, and stops with its children.
 
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 
@@ -18,10 +21,10 @@ pub const PASSWORD: &str = "wonder/land+1";
 /// The domain of every user.
 pub const DOMAIN: &str = "example.com";
 
-/// How long anything may take.
+/// How long each step may take.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// The digest algorithm that the server asks for.
+/// The digest algorithm of the server's challenges.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Algorithm {
     /// Without an `algorithm` parameter.
@@ -43,7 +46,7 @@ pub struct Kamailio {
 }
 
 impl Kamailio {
-    /// Starts a server; `None` where there is none installed.
+    /// Starts a server; `None` if Kamailio is not installed.
     ///
     /// # Panics
     /// When it does not start.
@@ -51,7 +54,7 @@ impl Kamailio {
         Self::start_on(algorithm, true).await
     }
 
-    /// Starts a server that does not stay on the route of a call, as one that forks late does not: what follows the INVITE goes
+    /// Starts a server without Record-Route, like one that forks late: the requests after the INVITE go
     /// straight from the caller to the Contact that answered (RFC 3261 section 12.2.1.1).
     ///
     /// # Panics
@@ -63,7 +66,7 @@ impl Kamailio {
     async fn start_on(algorithm: Algorithm, on_the_route: bool) -> Option<Self> {
         let program = crate::program("kamailio")?;
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let (port, tls_port) = (free_port().await, free_port().await);
+        let (port, tls_port) = (free_port(), free_port());
         let authority = write_certificates(folder.path());
         let values = [
             ("@PORT@", port.to_string()),
@@ -89,15 +92,15 @@ impl Kamailio {
         Some(server)
     }
 
-    /// Starts the server that docs/servers/kamailio.md shows, on other ports: it knows alice alone, and asks `gateway` for pushes.
-    /// `None` where none is installed. It has no TLS.
+    /// Starts the server that docs/servers/kamailio.md shows, on other ports. It only knows alice, and asks `gateway` for pushes.
+    /// `None` if Kamailio is not installed. It has no TLS.
     ///
     /// # Panics
     /// When it does not start.
     pub async fn start_as_in_the_guide(gateway: u16) -> Option<Self> {
         let program = crate::program("kamailio")?;
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let (port, tls_port) = (free_port().await, free_port().await);
+        let (port, tls_port) = (free_port(), free_port());
         let text = include_str!("../kamailio/push.cfg")
             .replace(":5060", &format!(":{port}"))
             .replace(":8099", &format!(":{gateway}"))
@@ -110,7 +113,7 @@ impl Kamailio {
         Some(server)
     }
 
-    /// Stops the server, and starts it again on the same ports: it has forgotten all bindings and all nonces.
+    /// Stops the server, and starts it again on the same ports. It has forgotten all bindings and nonces.
     ///
     /// # Panics
     /// When it does not start.
@@ -122,12 +125,12 @@ impl Kamailio {
         self.wait_until_up().await;
     }
 
-    /// Returns the Contact URIs that the server holds of a user, as it holds them.
+    /// Returns the Contact URIs of a user in the form in which the server stores them.
     ///
     /// # Panics
-    /// When the server does not answer its RPC.
+    /// When the server does not respond over its RPC.
     pub async fn contacts(&self, user: &str) -> Vec<String> {
-        let answer = self.rpc("ul.lookup", json!(["location", user])).await.expect("the server answers its RPC");
+        let answer = self.rpc("ul.lookup", json!(["location", user])).await.expect("the server responds over its RPC");
         let contacts = answer["result"]["Contacts"].as_array().cloned().unwrap_or_default();
         contacts.iter().filter_map(|entry| entry["Contact"]["Address"].as_str().map(str::to_owned)).collect()
     }
@@ -135,20 +138,20 @@ impl Kamailio {
     /// Drops all bindings of a user, as if they had expired.
     ///
     /// # Panics
-    /// When the server does not answer its RPC.
+    /// When the server does not respond over its RPC.
     pub async fn forget(&self, user: &str) {
-        self.rpc("ul.rm", json!(["location", user])).await.expect("the server answers its RPC");
+        self.rpc("ul.rm", json!(["location", user])).await.expect("the server responds over its RPC");
         assert!(self.contacts(user).await.is_empty(), "the server has forgotten the user");
     }
 
-    /// Waits until a call to a user has come, whether they are there or not.
+    /// Waits until a call to a user has come, even if the user is not there.
     ///
     /// # Panics
     /// When none comes.
     pub async fn holds_a_call_to(&self, user: &str) {
         let begun = Instant::now();
         loop {
-            let answer = self.rpc("ts.lookup", json!([user])).await.expect("the server answers its RPC");
+            let answer = self.rpc("ts.lookup", json!([user])).await.expect("the server responds over its RPC");
             if answer.get("result").is_some() {
                 return;
             }
@@ -157,20 +160,20 @@ impl Kamailio {
         }
     }
 
-    /// Waits until all transactions are over.
+    /// Waits until all transactions have ended.
     ///
     /// # Panics
     /// When one stays.
     pub async fn rests(&self) {
         let begun = Instant::now();
         while self.transactions().await > 0 {
-            assert!(begun.elapsed() < PATIENCE, "the server holds on to a transaction");
+            assert!(begun.elapsed() < PATIENCE, "the server keeps a transaction");
             sleep(Duration::from_millis(100)).await;
         }
     }
 
     async fn transactions(&self) -> u64 {
-        let answer = self.rpc("tm.stats", json!([])).await.expect("the server answers its RPC");
+        let answer = self.rpc("tm.stats", json!([])).await.expect("the server responds over its RPC");
         answer["result"]["current"].as_u64().expect("a count")
     }
 
@@ -218,7 +221,7 @@ impl Kamailio {
         panic!("kamailio did not start:\n{}", self.log());
     }
 
-    /// Killed outright, it would leave its children behind.
+    /// A plain kill would leave its children behind.
     fn terminate(&self) {
         let pid = self.process.id().and_then(|id| rustix::process::Pid::from_raw(i32::try_from(id).ok()?));
         if let Some(pid) = pid {
@@ -253,15 +256,25 @@ fn launch(program: &Path, folder: &Path) -> Child {
         .expect("kamailio can be started")
 }
 
-/// Returns a port that is free for both UDP and TCP.
-pub(crate) async fn free_port() -> u16 {
-    loop {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
-        let port = listener.local_addr().expect("bound").port();
-        if UdpSocket::bind(("127.0.0.1", port)).await.is_ok() {
-            return port;
-        }
-    }
+/// Returns a port that is free for both UDP and TCP. The system assigns ports from 32,768 on, and could assign this one to another test
+/// before the program that it is for has opened it. No other process that runs these tests gets it either: it cannot open the port
+/// on 127.0.0.2, which this one keeps.
+///
+/// # Panics
+/// When none is free.
+#[must_use]
+pub fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    static KEPT: Mutex<Vec<TcpListener>> = Mutex::new(Vec::new());
+    let start = u16::try_from(std::process::id() % 10_000).unwrap_or_default();
+    let ports = (0..10_000).map(|_| 10_000 + (start + NEXT.fetch_add(7, Ordering::Relaxed) % 10_000) % 10_000);
+    let at = |port: &u16| (Ipv4Addr::LOCALHOST, *port);
+    let free = |port: &u16| {
+        let Ok(kept) = TcpListener::bind((Ipv4Addr::new(127, 0, 0, 2), *port)) else { return false };
+        KEPT.lock().expect("nobody panics with it").push(kept);
+        UdpSocket::bind(at(port)).is_ok() && TcpListener::bind(at(port)).is_ok()
+    };
+    ports.into_iter().find(free).expect("a free port")
 }
 
 /// Writes the server's certificate, for `localhost`, and returns its authority's.

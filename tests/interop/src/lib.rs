@@ -1,7 +1,7 @@
-//! Servers and callers that others wrote, run on loopback for the tests.
+//! Foreign servers and callers, which run on loopback for the tests.
 //!
-//! Nothing is installed from here: `scripts/tools/kamailio` does that where it may. A program that is missing is said
-//! aloud, and is a failure where `CI` is set.
+//! Nothing here installs a program: `scripts/tools/kamailio` does that if it can. The output names each missing program,
+//! and a missing program is a failure if `CI` is set.
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stderr, reason = "tests say what they could not run")]
 
@@ -14,7 +14,7 @@ mod sipp;
 mod watch;
 
 pub use baresip::Baresip;
-pub use kamailio::{Algorithm, DOMAIN, Kamailio, PASSWORD};
+pub use kamailio::{Algorithm, DOMAIN, Kamailio, PASSWORD, free_port};
 pub use linphone::Linphone;
 pub use phone::{TOKEN, account, answer, options, push};
 pub use place::{Place, over_every_transport};
@@ -23,10 +23,10 @@ pub use watch::{Counter, Watched};
 
 use std::path::PathBuf;
 
-/// Returns where a program is, or says that what needs it is not run.
+/// Returns the path of a program, or says that the tests that need it do not run.
 ///
 /// # Panics
-/// When it is missing and `CI` is set: there, a test that did not run is a failure.
+/// If it is missing and `CI` is set: in CI, a test that did not run is a failure.
 pub fn program(name: &str) -> Option<PathBuf> {
     let search = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&search).chain(["/usr/sbin".into(), "/usr/local/sbin".into()]);

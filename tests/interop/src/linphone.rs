@@ -1,4 +1,4 @@
-//! liblinphone as the caller: Linphone's console client, which is told what to do line by line.
+//! liblinphone as the caller: Linphone's console client, which gets its commands line by line.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -10,10 +10,10 @@ use tokio::time::{sleep, timeout};
 
 use crate::kamailio::free_port;
 
-/// How long anything may take.
+/// How long each step may take.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// A caller that begins a call, and says and does in it what it is told.
+/// A caller that starts a call and follows commands during it.
 pub struct Linphone {
     process: Child,
     orders: ChildStdin,
@@ -21,7 +21,7 @@ pub struct Linphone {
 }
 
 impl Linphone {
-    /// Calls a user of the server on `port`; `None` where Linphone's console client is not installed.
+    /// Calls a user of the server on `port`; `None` if Linphone's console client is not installed.
     ///
     /// # Panics
     /// When it does not start.
@@ -31,16 +31,17 @@ impl Linphone {
         Some(caller)
     }
 
-    /// Starts it without a call. All that it sends goes by the server on `port`.
+    /// Starts it without a call. It sends everything through the server on `port`.
     ///
     /// # Panics
     /// When it does not start.
     pub async fn start(port: u16) -> Option<Self> {
         let program = crate::program("linphonec")?;
         let folder = tempfile::tempdir().expect("a temporary folder");
-        // It makes its database in this folder, and without one it opens no socket. A port of -1, any port, is given out as it is.
+        // It creates its database in this folder, and without one it opens no socket. It would print a port of -1, any port, as it
+        // is.
         std::fs::create_dir_all(folder.path().join(".local/share/linphone")).expect("the folder is ours");
-        let (own, media) = (free_port().await, free_port().await);
+        let (own, media) = (free_port(), free_port());
         let config = format!(
             "[sip]\nsip_port={own}\nsip_tcp_port=-1\nsip_tls_port=-1\nuse_ipv6=0\nguess_hostname=0\ncontact=\"Bob Müller\" <sip:bob@127.0.0.1>\n\
              default_proxy=0\n[proxy_0]\nreg_proxy=<sip:127.0.0.1:{port}>\nreg_route=<sip:127.0.0.1:{port};lr>\n\
@@ -70,10 +71,10 @@ impl Linphone {
         Some(caller)
     }
 
-    /// Gives it one of its commands, as `terminate`, `pause` or `resume`.
+    /// Sends it one of its commands, such as `terminate`, `pause` or `resume`.
     ///
     /// # Panics
-    /// When it has left.
+    /// When it has ended.
     pub async fn order(&mut self, line: &str) {
         self.orders.write_all(format!("{line}\n").as_bytes()).await.expect("it reads its commands");
         self.orders.flush().await.expect("it reads its commands");
@@ -82,7 +83,7 @@ impl Linphone {
     /// Waits until it has written a text.
     ///
     /// # Panics
-    /// When that does not come.
+    /// When that text does not come.
     pub async fn has_said(&self, text: &str) {
         let said = async {
             while !self.said().contains(text) {
@@ -92,10 +93,10 @@ impl Linphone {
         assert!(timeout(PATIENCE, said).await.is_ok(), "no {text:?}:\n{}", self.said());
     }
 
-    /// Ends whatever it does, waits until it has left, and returns what it wrote.
+    /// Ends what it is doing, waits until it has ended, and returns its output.
     ///
     /// # Panics
-    /// When it does not leave.
+    /// When it does not end.
     pub async fn leave(mut self) -> String {
         self.order("quit").await;
         let left = timeout(PATIENCE, self.process.wait()).await;

@@ -1,4 +1,4 @@
-//! The settings of a phone for a server of the tests, and the calls that it takes.
+//! The settings of a phone for a server of the tests, and the calls that it accepts.
 
 use sipwake::{
     AccountConfig, Answer, CallChange, Channel, Dialect, Dialects, Ended, Error, Event, HangUp, Hints, Options,
@@ -8,7 +8,7 @@ use sipwake::{
 use crate::kamailio::{DOMAIN, Kamailio, PASSWORD};
 use crate::watch::Watched;
 
-/// Every character that is delicate in a URI parameter, in a token.
+/// A token with every character that needs care in a URI parameter.
 pub const TOKEN: &str = "c-1:APA91b+/&%=;?@,ü漢🔔~%41";
 
 /// Returns the settings of a user of the server.
@@ -24,7 +24,7 @@ pub fn account(server: &Kamailio, user: &str, transport: Transport) -> AccountCo
     account
 }
 
-/// Returns push settings whose Contact says all that RFC 8599 has.
+/// Returns push settings whose Contact uses everything in RFC 8599.
 pub fn push() -> PushConfig {
     let mut push = PushConfig::new(Provider::Other("acme".into()), "com.example.app");
     push.dialects = Dialects::Only(vec![Dialect::Rfc8599]);
@@ -40,7 +40,7 @@ pub fn options(server: &Kamailio) -> Options {
     Options::default().trust(trust)
 }
 
-/// Returns an SDP answer. Its session name tells the scenario `talk.xml` who is to hang up, `callee` or `caller`.
+/// Returns an SDP answer. Its session name tells the scenario `talk.xml` which side hangs up, `callee` or `caller`.
 pub fn answer(hangs_up: &str) -> Answer {
     Answer::sdp(format!(
         "v=0\r\no=- 7 7 IN IP4 127.0.0.1\r\ns={hangs_up}\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 5000 RTP/AVP 8\r\n"
@@ -48,7 +48,7 @@ pub fn answer(hangs_up: &str) -> Answer {
 }
 
 impl Watched {
-    /// Hands the client a push, received now.
+    /// Hands the client a push that arrives at this moment.
     pub fn pushed(&self, payload: &str) -> PushAction {
         self.client.push(payload, Channel::FcmAndroid, &Hints::at(sipwake::now()))
     }
@@ -73,14 +73,14 @@ impl Watched {
         self.change("ringing", |change| matches!(change, CallChange::Ringing { .. }).then_some(())).await.0
     }
 
-    /// Waits until a call is up.
+    /// Waits until a call is connected.
     ///
     /// # Panics
-    /// When none comes up, or one ends before.
+    /// When none is connected, or one ends before that.
     pub async fn connected(&mut self) -> Uuid {
         let up = |change: &CallChange| match change {
             CallChange::Connected { .. } => Some(()),
-            CallChange::Ended(how) => panic!("over before it was up: {how:?}"),
+            CallChange::Ended(how) => panic!("it ended before it was connected: {how:?}"),
             _ => None,
         };
         self.change("connected", up).await.0
@@ -98,10 +98,10 @@ impl Watched {
         self.change("the end", end).await
     }
 
-    /// Takes a call that `talk.xml` begins, and ends it from one side or the other.
+    /// Accepts a call of `talk.xml`, and lets one side end it.
     ///
     /// # Panics
-    /// When it goes otherwise.
+    /// When it goes differently.
     pub async fn talk(&mut self, we_hang_up: bool) {
         let uuid = self.ringing().await;
         let taken = self.client.accept(uuid, answer(if we_hang_up { "callee" } else { "caller" })).await;
@@ -115,10 +115,10 @@ impl Watched {
         assert_eq!(self.client.hang_up(uuid, HangUp::Normal).await, Err(Error::NoSuchCall));
     }
 
-    /// Shuts the client down, and reads what events are left.
+    /// Shuts the client down, and reads the remaining events.
     ///
     /// # Panics
-    /// When it has not told of the end of so many calls, once each.
+    /// When it has not reported the end of this many calls, once each.
     pub async fn leave(mut self, calls: usize) {
         self.client.shutdown().await;
         while let Some(event) = self.events.next().await {

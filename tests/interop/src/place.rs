@@ -1,4 +1,4 @@
-//! Where a scene is played: a user of a server, by one transport.
+//! Where a scene is played: a user of a server, over one transport.
 
 use std::sync::Arc;
 
@@ -9,19 +9,19 @@ use crate::phone::{TOKEN, account, options, push};
 use crate::sipp::Sipp;
 use crate::watch::Watched;
 
-/// A user of the server, by one transport.
+/// A user of the server, over one transport.
 #[derive(Clone, Copy)]
 pub struct Place<'a> {
     /// The server.
     pub server: &'a Kamailio,
     /// The user part of its address of record.
     pub user: &'a str,
-    /// What its phones register over.
+    /// The transport of its phones.
     pub transport: Transport,
 }
 
 impl Place<'_> {
-    /// Starts a phone on what an earlier one has stored. It has a token, and sends nothing yet.
+    /// Starts a phone with the store of an earlier one. It has a token, and sends nothing yet.
     ///
     /// # Panics
     /// When the account is not valid.
@@ -35,7 +35,7 @@ impl Place<'_> {
     /// Starts a phone, and registers it with its token.
     ///
     /// # Panics
-    /// When it is not registered in time.
+    /// When it does not register in time.
     pub async fn phone_with(self, token: &str) -> Watched {
         let mut phone = self.phone_on(Arc::default(), token).await;
         phone.client.register(&phone.account).await.expect("it was added");
@@ -46,12 +46,12 @@ impl Place<'_> {
     /// Starts a phone, and registers it.
     ///
     /// # Panics
-    /// When it is not registered in time.
+    /// When it does not register in time.
     pub async fn phone(self) -> Watched {
         self.phone_with(TOKEN).await
     }
 
-    /// Begins a call by SIPp; `None` where that is not installed.
+    /// Starts a call by SIPp; `None` if SIPp is not installed.
     ///
     /// # Panics
     /// When it does not start.
@@ -59,7 +59,7 @@ impl Place<'_> {
         Sipp::call(scenario, self.user, self.server.port)
     }
 
-    /// Begins so many calls by SIPp, one after the other.
+    /// Starts this many calls by SIPp, one after the other.
     ///
     /// # Panics
     /// When it does not start.
@@ -79,7 +79,7 @@ impl Place<'_> {
 /// Plays a scene over every transport at the same time, each with a user of its own at one server.
 ///
 /// # Panics
-/// When the server does not start, and where the scene does.
+/// When the server does not start, and when the scene panics.
 pub async fn over_every_transport(scene: impl AsyncFn(Place<'_>)) {
     let Some(server) = Kamailio::start(Algorithm::Sha256).await else { return };
     let at = |user, transport| scene(Place { server: &server, user, transport });

@@ -13,7 +13,7 @@ pub struct Sipp {
 }
 
 impl Sipp {
-    /// Starts a scenario towards a user of the server on `port`; `None` where SIPp is not installed.
+    /// Starts a scenario towards a user of the server on `port`; `None` if SIPp is not installed.
     ///
     /// # Panics
     /// When it does not start.
@@ -21,7 +21,7 @@ impl Sipp {
         Self::calls(scenario, user, port, 1)
     }
 
-    /// Runs a scenario so many times, one after the other.
+    /// Runs a scenario this many times, one after the other.
     ///
     /// # Panics
     /// When it does not start.
@@ -61,10 +61,10 @@ impl Sipp {
         Some(Self { process, folder })
     }
 
-    /// Waits until the scenario is through.
+    /// Waits until the scenario has ended.
     ///
     /// # Panics
-    /// When the other side did not answer as the scenario says.
+    /// When the other side did not answer as the scenario expects.
     pub async fn succeed(mut self) {
         let status = self.process.wait().await.expect("it was started");
         let read = |name| std::fs::read_to_string(self.folder.path().join(name)).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What the client sent, and what it told.
+//! What the client sent, and which events it reported.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -10,15 +10,15 @@ use sipwake::{
     Registered, StateStore, Trace, Uuid,
 };
 
-/// How long anything on loopback may take.
+/// How long each step on loopback may take.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Counts the requests that leave.
+/// Counts the requests that the client sends.
 #[derive(Default)]
 pub struct Counter(AtomicUsize);
 
 impl Counter {
-    /// Returns how many REGISTERs have left since this was last asked.
+    /// Returns how many REGISTERs were sent since the last call.
     pub fn take(&self) -> usize {
         self.0.swap(0, Ordering::SeqCst)
     }
@@ -57,7 +57,7 @@ impl Watched {
         Self::start_on(Arc::new(MemoryStore::default()), account, push, options).await
     }
 
-    /// Starts a client on what an earlier one has stored.
+    /// Starts a client with the store of an earlier one.
     ///
     /// # Panics
     /// When the account is not valid.
@@ -73,11 +73,12 @@ impl Watched {
         Self { client, events, account, sent, ends: HashSet::new() }
     }
 
-    /// Waits for the first event of a kind; others pass.
+    /// Waits for the first event of a kind, and skips others.
     ///
     /// # Panics
     /// When it does not come in time.
     pub async fn wait_for<T>(&mut self, what: &str, mut wanted: impl FnMut(&Event) -> Option<T>) -> T {
+        let mut seen = Vec::new();
         let wait = async {
             loop {
                 let event = self.events.next().await.expect("the client runs");
@@ -85,16 +86,18 @@ impl Watched {
                 if let Some(found) = wanted(&event) {
                     return found;
                 }
+                seen.push(event);
             }
         };
-        tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("{what}: not in time"))
+        let found = tokio::time::timeout(PATIENCE, wait).await;
+        found.unwrap_or_else(|_| panic!("{what}: not in time, but {seen:#?}"))
     }
 
     pub(crate) fn note(&mut self, event: &Event) {
         if let Event::Call(call) = event
             && let CallChange::Ended(how) = call.change
         {
-            assert!(self.ends.insert(call.uuid), "told to be over once more: {how:?}");
+            assert!(self.ends.insert(call.uuid), "its end was reported again: {how:?}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! Calls by SIPp and baresip through a real Kamailio, taken by the client over every transport at the same time.
+//! Calls by SIPp and baresip through a real Kamailio. The client accepts them over every transport at the same time.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ async fn an_answered_call_is_hung_up_from_either_side() {
 }
 
 #[tokio::test]
-async fn a_declined_caller_and_one_who_finds_us_busy_hear_why() {
+async fn a_caller_who_is_declined_or_gets_busy_learns_the_reason() {
     over_every_transport(async |place| {
         let mut phone = place.phone().await;
         for (scenario, how, end) in
@@ -38,9 +38,9 @@ async fn a_declined_caller_and_one_who_finds_us_busy_hear_why() {
 }
 
 #[tokio::test]
-async fn of_two_phones_that_ring_the_second_hears_that_the_first_answered() {
+async fn of_two_ringing_phones_the_second_learns_that_the_first_answered() {
     over_every_transport(async |place| {
-        // A phone removes the bindings of its own token that it does not know.
+        // A phone removes unknown bindings with its own token.
         let (mut first, mut second) = (place.phone().await, place.phone_with("another:APA91b").await);
         let Some(caller) = place.called("talk.xml") else { return };
         let (ours, other) = (first.ringing().await, second.ringing().await);
@@ -55,7 +55,7 @@ async fn of_two_phones_that_ring_the_second_hears_that_the_first_answered() {
 }
 
 #[tokio::test]
-async fn other_media_is_refused_or_taken_by_the_app() {
+async fn the_app_refuses_or_accepts_other_media() {
     over_every_transport(async |place| {
         let mut phone = place.phone().await;
         let Some(caller) = place.called("reinvite.xml") else { return };
@@ -74,7 +74,7 @@ async fn other_media_is_refused_or_taken_by_the_app() {
 }
 
 #[tokio::test]
-async fn a_hold_by_update_and_its_end_are_offers_that_the_app_answers() {
+async fn the_app_answers_a_hold_by_update_and_its_end() {
     over_every_transport(async |place| {
         let mut phone = place.phone().await;
         let Some(caller) = place.called("hold.xml") else { return };
@@ -97,7 +97,7 @@ async fn a_hold_by_update_and_its_end_are_offers_that_the_app_answers() {
     .await;
 }
 
-/// So many calls in a row over each of some transports.
+/// This many calls in a row over each of some transports.
 async fn calls_in_a_row(places: [(&str, Transport); 2], count: usize) {
     let Some(server) = Kamailio::start(Algorithm::Sha256).await else { return };
     let row = async |(user, transport)| {
@@ -126,7 +126,7 @@ async fn two_hundred_calls_in_a_row_over_tls_and_websocket_leave_none_stuck() {
 }
 
 #[tokio::test]
-async fn a_caller_who_gives_up_while_it_rings_has_cancelled() {
+async fn a_caller_who_gives_up_during_ringing_has_cancelled() {
     over_every_transport(async |place| {
         let mut phone = place.phone().await;
         let Some(caller) = place.called("invite-cancel.xml") else { return };
@@ -139,7 +139,7 @@ async fn a_caller_who_gives_up_while_it_rings_has_cancelled() {
     .await;
 }
 
-/// The user has answered, and the app still makes its SDP.
+/// The user has answered, and the app is still creating its SDP.
 #[tokio::test]
 async fn a_caller_who_gives_up_before_the_answer_is_ready_has_cancelled() {
     over_every_transport(async |place| {
@@ -157,10 +157,10 @@ async fn a_caller_who_gives_up_before_the_answer_is_ready_has_cancelled() {
     .await;
 }
 
-/// The caller gives up in the moment in which we answer; who is first is left to chance. A call that only one side took
-/// for cancelled would end in no BYE, or in one that is refused.
+/// The caller gives up at the moment in which we answer, and chance decides who is first. If only one side took the
+/// call for cancelled, it would end without a BYE, or with one that is refused.
 #[tokio::test]
-async fn of_an_answer_and_a_cancel_at_once_one_is_told() {
+async fn an_answer_and_a_cancel_at_the_same_time_have_one_outcome() {
     const ROUNDS: u32 = 12;
     over_every_transport(async |place| {
         let mut phone = place.phone().await;

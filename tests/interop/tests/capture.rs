@@ -1,4 +1,4 @@
-//! Debian's tshark reads what `--pcap` writes.
+//! Debian's tshark reads the output of `--pcap`.
 
 use std::process::Command;
 

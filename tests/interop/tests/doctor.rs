@@ -1,6 +1,6 @@
-//! `sipwake doctor` at the Kamailio that Debian ships: as it comes, and with the one line that tells phones of push.
+//! `sipwake doctor` with Debian's Kamailio: unchanged, and with the one line that announces push to phones.
 
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -20,9 +20,7 @@ struct Server {
 
 impl Server {
     fn start(program: &Path, folder: &Path, configuration: &str) -> Self {
-        let free = TcpListener::bind("127.0.0.1:0").expect("loopback");
-        let port = free.local_addr().expect("bound").port();
-        drop(free);
+        let port = interop::free_port();
         let file = folder.join("kamailio.cfg");
         std::fs::write(&file, configuration).expect("the folder is ours");
         let mut command = Command::new(program);
@@ -54,7 +52,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Killed outright, it would leave its children behind.
+        // A plain kill would leave its children behind.
         if let Some(pid) = i32::try_from(self.process.id()).ok().and_then(Pid::from_raw) {
             let _ = kill_process(pid, Signal::TERM);
         }
@@ -63,10 +61,10 @@ impl Drop for Server {
 }
 
 #[test]
-fn debians_kamailio_is_told_from_one_that_tells_phones_of_push() {
+fn the_doctor_tells_debians_kamailio_from_one_that_announces_push() {
     let Some(program) = interop::program("kamailio") else { return };
     let configuration = std::fs::read_to_string(DEBIAN).expect("Debian's package brings it");
-    assert!(configuration.contains(SAVE), "the line that the guide speaks of");
+    assert!(configuration.contains(SAVE), "the line that the guide mentions");
     let told = configuration.replace(SAVE, &format!("{TELL}{SAVE}"));
     for (configuration, expected) in
         [(configuration, &["no-authentication", "push-unsaid"][..]), (told, &["no-authentication"])]

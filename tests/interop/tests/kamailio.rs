@@ -9,11 +9,11 @@ use sipwake::{AccountConfig, CallChange, Ended, Event, Failure, MemoryStore, Tra
 const NEXT_TOKEN: &str = "c-2:+/&%=~ö";
 
 fn token_of(contact: &str) -> Option<String> {
-    let uri = SipUri::parse(contact).expect("the server holds a URI");
+    let uri = SipUri::parse(contact).expect("the server has a URI");
     uri.params.value("pn-prid").map(|prid| unescape(prid).expect("well escaped").into_owned())
 }
 
-/// A push that asks for nothing but a REGISTER.
+/// A push that only asks for a REGISTER.
 fn wake(phone: &Watched) {
     assert_eq!(phone.pushed(r#"{"ntype":"4"}"#).caller, None);
 }
@@ -27,10 +27,10 @@ async fn live_a_life(transport: Transport, algorithm: Algorithm) {
     let held = server.contacts("alice").await;
     assert_eq!(held, [registered.contact.expose()], "byte for byte");
     assert_eq!(token_of(&held[0]).as_deref(), Some(TOKEN));
-    assert_eq!(phone.sent.take(), 2, "a REGISTER and its answer to the challenge");
+    assert_eq!(phone.sent.take(), 2, "a REGISTER, and the one with credentials");
 
     wake(&phone);
-    assert_eq!(phone.registered().await.contact, registered.contact, "escaped alike at every refresh");
+    assert_eq!(phone.registered().await.contact, registered.contact, "escaped in the same way at every refresh");
     assert_eq!(phone.sent.take(), 1, "one round trip while the nonce lives");
 
     phone.client.set_token(&phone.account, NEXT_TOKEN).await.expect("a token");
@@ -94,7 +94,7 @@ async fn a_binding_lives_over_websocket_and_tls() {
 }
 
 #[tokio::test]
-async fn a_wrong_password_is_told_and_not_tried_again() {
+async fn a_wrong_password_is_reported_and_not_tried_again() {
     let Some(server) = Kamailio::start(Algorithm::Sha256).await else { return };
     let mut wrong = account(&server, "alice", Transport::Udp);
     wrong.credentials = AccountConfig::new("x", "no").credentials;
@@ -106,7 +106,7 @@ async fn a_wrong_password_is_told_and_not_tried_again() {
 }
 
 #[tokio::test]
-async fn a_killed_app_goes_on_where_it_was() {
+async fn a_killed_app_goes_on_where_it_stopped() {
     let Some(server) = Kamailio::start(Algorithm::Md5).await else { return };
     let store = Arc::new(MemoryStore::default());
     for round in 0..3 {
@@ -124,7 +124,7 @@ async fn a_killed_app_goes_on_where_it_was() {
     }
 }
 
-/// A call that waits at the server, as after a push, reaches the client once it has registered.
+/// A call that waits at the server, as after a push, reaches the client after it has registered.
 async fn be_called(transport: Transport) {
     let Some(server) = Kamailio::start(Algorithm::Md5).await else { return };
     let Some(caller) = Sipp::call("invite-cancel.xml", "alice", server.port) else { return };

@@ -1,4 +1,4 @@
-//! Calls by liblinphone through a real Kamailio, which stays on their route or does not.
+//! Calls by liblinphone through a real Kamailio, with and without Record-Route.
 
 use interop::{Baresip, Kamailio, Linphone, Place, Sipp, Watched, answer, over_every_transport};
 use sipwake::{CallChange, Ended, Event, HangUp, Transport, Uuid};
@@ -21,7 +21,7 @@ async fn linphone_talks_and_either_side_hangs_up() {
 }
 
 #[tokio::test]
-async fn linphone_gives_up_while_it_rings_and_hears_that_it_was_declined() {
+async fn linphone_gives_up_during_ringing_and_learns_that_it_was_declined() {
     over_every_transport(async |place| {
         let mut phone = place.phone().await;
         for declined in [true, false] {
@@ -42,9 +42,9 @@ async fn linphone_gives_up_while_it_rings_and_hears_that_it_was_declined() {
     .await;
 }
 
-/// By a re-INVITE with other media, which the app answers as any other offer.
+/// By a re-INVITE with other media, which the app answers like any other offer.
 #[tokio::test]
-async fn linphone_holds_the_call_and_takes_it_up_again() {
+async fn linphone_holds_the_call_and_resumes_it() {
     over_every_transport(async |place| {
         let mut phone = place.phone().await;
         let Some(mut caller) = Linphone::call(place.user, place.server.port).await else { return };
@@ -86,9 +86,9 @@ async fn linphone_chats() {
     .await;
 }
 
-/// ACK and BYE come straight from the caller, from another address than the registrar's; our BYE goes straight back.
+/// ACK and BYE come straight from the caller, from another address than the registrar's. Our BYE goes straight back.
 #[tokio::test]
-async fn calls_of_a_server_that_does_not_stay_on_the_route_are_heard_from_where_they_come() {
+async fn calls_through_a_server_without_record_route_work_directly_with_the_caller() {
     let Some(server) = Kamailio::start_off_the_route().await else { return };
     let place = Place { server: &server, user: "alice", transport: Transport::Udp };
     let mut phone = place.phone().await;
@@ -106,7 +106,7 @@ async fn calls_of_a_server_that_does_not_stay_on_the_route_are_heard_from_where_
             let log = caller.leave().await;
             assert!(log.contains("Call established"), "{log}");
         }
-        // SIPp keeps to its script: it sends all to the server, which passes it on by the Contact.
+        // SIPp follows its script: it sends everything to the server, which passes it on to the Contact.
         let Some(caller) = Sipp::call("talk.xml", "alice", server.port) else { return };
         phone.talk(we_hang_up).await;
         caller.succeed().await;
@@ -114,7 +114,7 @@ async fn calls_of_a_server_that_does_not_stay_on_the_route_are_heard_from_where_
     phone.leave(6).await;
 }
 
-/// Takes a call that rings.
+/// Accepts a ringing call.
 async fn taken(phone: &mut Watched) -> Uuid {
     let uuid = phone.ringing().await;
     phone.client.accept(uuid, answer("caller")).await.expect("it rings");
@@ -122,7 +122,7 @@ async fn taken(phone: &mut Watched) -> Uuid {
     uuid
 }
 
-/// One of the two ends the call.
+/// One of the two sides ends the call.
 async fn hung_up(phone: &mut Watched, uuid: Uuid, by_caller: impl AsyncFnOnce(), we_hang_up: bool) {
     if we_hang_up {
         phone.client.hang_up(uuid, HangUp::Normal).await.expect("it is up");

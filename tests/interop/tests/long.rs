@@ -1,11 +1,12 @@
-//! Calls that take minutes, or whose ground moves. `scripts/test --only long` runs those that are ignored.
+//! Calls that take minutes, and calls during which the network changes. `scripts/test --only long` runs the ignored
+//! ones.
 
 use interop::{Algorithm, Baresip, Kamailio, Place, answer, over_every_transport};
 use sipwake::{CallChange, Ended, Transport};
 
 #[tokio::test]
 #[ignore = "takes two and a half minutes"]
-async fn a_session_of_ninety_seconds_is_refreshed_for_as_long_as_the_call_lasts() {
+async fn a_session_of_ninety_seconds_is_refreshed_until_the_call_ends() {
     over_every_transport(async |place| {
         let mut phone = place.phone().await;
         let Some(caller) = place.called("refreshed.xml") else { return };
@@ -35,7 +36,7 @@ async fn a_caller_who_does_not_refresh_the_session_is_hung_up_on() {
     .await;
 }
 
-/// The caller learns of the new Contact by a request inside the call.
+/// A request inside the call tells the caller the new Contact.
 #[tokio::test]
 async fn a_call_follows_the_phone_to_another_network() {
     over_every_transport(async |place| {

@@ -1,4 +1,4 @@
-//! The server of docs/servers/kamailio.md wakes a phone: Kamailio waits, asks a gateway for a push, and goes on with the call.
+//! The server of docs/servers/kamailio.md wakes a phone: Kamailio waits, asks a gateway for a push, and continues the call.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use tokio::time::timeout;
 const TOKEN: &str = "c-10_ap-Kt0:APA91b+/%&=TokenOfThisPhone";
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Starts alice's phone. It sends nothing yet.
+/// Starts Alice's phone. It sends nothing yet.
 async fn phone(server: &Kamailio, store: Arc<MemoryStore>, transport: Transport) -> Watched {
     let mut push = PushConfig::new(Provider::Fcm, "my-project");
     push.dialects = Dialects::Only(vec![Dialect::Rfc8599]);
@@ -33,7 +33,8 @@ fn field(form: &str, name: &str) -> String {
     String::from_utf8(bytes).expect("text")
 }
 
-/// What stands between Kamailio and the push service: it takes one request, answers with `status`, and returns the request's body.
+/// The gateway between Kamailio and the push service: it accepts one request, answers with `status`, and returns the request's
+/// body.
 async fn gateway(listener: &TcpListener, status: &str) -> String {
     let exchange = async {
         let (mut stream, _) = listener.accept().await.expect("loopback");
@@ -51,7 +52,7 @@ async fn gateway(listener: &TcpListener, status: &str) -> String {
             }
             let mut piece = [0; 4096];
             let length = stream.read(&mut piece).await.expect("kamailio sends it");
-            assert!(length > 0, "the request is torn: {text}");
+            assert!(length > 0, "the request is incomplete: {text}");
             request.extend_from_slice(&piece[..length]);
         }
     };
@@ -59,7 +60,7 @@ async fn gateway(listener: &TcpListener, status: &str) -> String {
 }
 
 #[tokio::test]
-async fn the_server_of_the_guide_ends_with_a_push_and_a_call() {
+async fn the_server_of_the_guide_sends_a_push_and_a_call() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
     let port = listener.local_addr().expect("bound").port();
     let Some(server) = Kamailio::start_as_in_the_guide(port).await else { return };
@@ -88,7 +89,7 @@ async fn the_server_of_the_guide_ends_with_a_push_and_a_call() {
     assert_eq!(phone.ended().await, (action.uuid, Ended::HungUpByCaller));
     caller.succeed().await;
 
-    // Logged out means silent: no push is asked for any more.
+    // After a log-out the phone is silent: the server asks for no push.
     phone.client.log_out(&phone.account).await.expect("it was added");
     phone.wait_for("logged out", |event| matches!(event, Event::LoggedOut { .. }).then_some(())).await;
     phone.client.shutdown().await;
@@ -98,7 +99,7 @@ async fn the_server_of_the_guide_ends_with_a_push_and_a_call() {
 }
 
 #[tokio::test]
-async fn a_token_that_the_push_service_knows_no_more_ends_the_call_at_once() {
+async fn a_token_that_the_push_service_no_longer_knows_ends_the_call_at_once() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
     let port = listener.local_addr().expect("bound").port();
     let Some(server) = Kamailio::start_as_in_the_guide(port).await else { return };
@@ -112,7 +113,7 @@ async fn a_token_that_the_push_service_knows_no_more_ends_the_call_at_once() {
     phone.client.shutdown().await;
 }
 
-/// The pushes tell nothing, so the second one looks like the first.
+/// The pushes have no content, so the second one looks like the first.
 async fn two_calls_to_a_killed_phone_both_ring(transport: Transport) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
     let port = listener.local_addr().expect("bound").port();

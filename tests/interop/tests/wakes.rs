@@ -1,4 +1,4 @@
-//! A push first, then a call by SIPp through a real Kamailio, or none: over every transport at the same time.
+//! A push, then a call by SIPp through a real Kamailio, or no call: over every transport at the same time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use sipwake::{CallChange, CallPolicy, Ended, Error, HangUp, MemoryStore};
 
 const PUSH: &str = r#"{"ntype":"0","nfrom":"bob"}"#;
 
-/// Starts a phone that was registered in an earlier life, and is no longer: only a push finds it. It sends nothing by
+/// Starts a phone that was registered in an earlier life and no longer is: only a push finds it. It sends nothing by
 /// itself.
 async fn asleep(place: Place<'_>) -> Watched {
     let store = Arc::<MemoryStore>::default();
@@ -20,7 +20,7 @@ async fn asleep(place: Place<'_>) -> Watched {
     place.phone_on(store, TOKEN).await
 }
 
-/// The user answers at once: before the INVITE, which waits at the server or is not sent yet.
+/// The user answers at once: before the INVITE, which waits at the server or has not been sent yet.
 async fn answered_from_the_push(place: Place<'_>, invite_first: bool) {
     let mut phone = asleep(place).await;
     let mut caller = None;
@@ -50,12 +50,12 @@ async fn answered_from_the_push(place: Place<'_>, invite_first: bool) {
 }
 
 #[tokio::test]
-async fn an_answer_tapped_on_the_push_takes_the_invite_that_waits() {
+async fn an_answer_tapped_on_the_push_accepts_the_waiting_invite() {
     over_every_transport(async |place| answered_from_the_push(place, true).await).await;
 }
 
 #[tokio::test]
-async fn an_answer_tapped_on_the_push_takes_the_invite_that_comes_later() {
+async fn an_answer_tapped_on_the_push_accepts_a_later_invite() {
     over_every_transport(async |place| answered_from_the_push(place, false).await).await;
 }
 
@@ -74,7 +74,7 @@ async fn a_call_declined_on_the_push_does_not_ring_when_its_invite_comes() {
     .await;
 }
 
-/// The caller is gone before the phone is there: what the push announced is missed, and told so once.
+/// The caller gives up before the phone is ready: the announced call is missed, and reported as missed once.
 #[tokio::test]
 async fn a_call_whose_caller_gave_up_during_the_push_is_missed() {
     over_every_transport(async |place| {
@@ -87,9 +87,9 @@ async fn a_call_whose_caller_gave_up_during_the_push_is_missed() {
     .await;
 }
 
-/// No INVITE within the window: the one that comes after it does not ring, and another caller's does.
+/// No INVITE comes within the window. The one that comes later does not ring, but another caller's does.
 #[tokio::test]
-async fn a_call_that_never_came_is_missed_and_rings_no_more() {
+async fn a_call_without_an_invite_is_missed_and_does_not_ring_later() {
     over_every_transport(async |place| {
         let mut phone = asleep(place).await;
         let id = format!("late-{}", place.user);
@@ -104,7 +104,7 @@ async fn a_call_that_never_came_is_missed_and_rings_no_more() {
     .await;
 }
 
-/// Takes a push for a call that does not come.
+/// Handles a push for a call that does not come.
 async fn is_missed(phone: &mut Watched, payload: &str) {
     let policy = CallPolicy { window: Duration::from_secs(1), ..CallPolicy::default() };
     phone.client.set_call_policy(policy).await.expect("the client runs");

@@ -1,7 +1,7 @@
-//! A process with a story: it registers, gets another token, and logs out; and is killed wherever it is told to be.
+//! A process with a story: it registers, gets another token, and logs out. It is killed at a given point.
 //!
-//! `victim ADDRESS FOLDER`, with `KILL_AT=N` in the environment: SIGKILL at the N-th point, which is before and after
-//! each write to the store and before each message that is sent. What the app itself knows is in `FOLDER/app`.
+//! `victim ADDRESS FOLDER`, with `KILL_AT=N` in the environment: SIGKILL at the N-th point. There is a point before and
+//! after each write to the store, and before each message that is sent. `FOLDER/app` holds what the app itself knows.
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, reason = "the test reads it")]
 
@@ -27,7 +27,7 @@ impl Death {
     fn draws_nearer(&self) {
         if self.0.fetch_sub(1, Ordering::SeqCst) == 1 {
             let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
-            // The signal may take a moment; nothing more may be done until then.
+            // The signal may take a moment. Nothing more may be done until then.
             loop {
                 std::thread::sleep(Duration::from_secs(1));
             }
@@ -74,7 +74,7 @@ impl Trace for MortalTrace {
     }
 }
 
-/// The app's own knowledge: which step of the story is done.
+/// What the app knows: which step of the story is done.
 struct App(PathBuf);
 
 impl App {
@@ -128,8 +128,8 @@ async fn live(client: &Client, events: &mut Events, app: &App, address: &str) {
         }
         return;
     }
-    // An earlier process logged out; this one delivers it, if that one could not. It ends when its standard input does, and
-    // a moment later, so that what is still under way is seen too.
+    // An earlier process logged out. This one delivers the log-out if that one could not. It ends a moment after its
+    // standard input ends, so that messages still under way are seen, too.
     let (holds, released) = tokio::sync::oneshot::channel::<()>();
     std::thread::spawn(move || {
         let _ = std::io::stdin().read(&mut [0]);

@@ -1,4 +1,4 @@
-//! A store that gives back nonsense, or takes nothing: an event, and a client that works.
+//! A store that returns nonsense or refuses everything: the client reports an event and works.
 
 use std::fs;
 use std::path::Path;
@@ -40,7 +40,7 @@ fn is_registered(event: &Event, key: &AccountKey) -> bool {
     matches!(event, Event::Registered { account, .. } if account == key)
 }
 
-/// Each way in which a record may come back wrong.
+/// Each form of damage that a stored record may have.
 type Damage = fn(&Path);
 
 fn damages() -> Vec<(&'static str, Damage)> {
@@ -76,7 +76,7 @@ async fn a_pending_log_out_survives_damage_to_the_other_record() {
         wait(&mut events, |event| is_registered(event, &alice)).await;
         let bob = add(&first, &mock, "bob", "builder").await;
         wait(&mut events, |event| is_registered(event, &bob)).await;
-        // The log-out is stored, and the process ends before its answer comes.
+        // The log-out is stored, and the process ends before the response comes.
         let fault = mock_gateway::Fault::new(mock_gateway::Action::Drop);
         mock.faults(vec![fault]).await;
         first.log_out(&alice).await.expect("it was added");
@@ -97,7 +97,7 @@ async fn a_pending_log_out_survives_damage_to_the_other_record() {
 }
 
 #[tokio::test]
-async fn damaged_removals_are_told_and_the_client_works() {
+async fn damaged_removals_are_reported_and_the_client_works() {
     for (name, damage) in damages() {
         let mock = mock().await;
         let folder = tempfile::tempdir().expect("a folder");

@@ -1,4 +1,4 @@
-//! SIGKILL at every write and every send, on every kind of server.
+//! SIGKILL at every write and every send, with every kind of server.
 #![allow(clippy::print_stdout, reason = "how many points were tried is worth a line")]
 
 use std::path::Path;
@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// More points than any story has.
 const MAX_POINTS: u32 = 200;
 
-/// Runs the process; returns what it said, or `None` if it was killed.
+/// Runs the process. Returns its output, or `None` if it was killed.
 async fn run(mock: &MockGateway, folder: &Path, kill_at: Option<u32>, stay: bool) -> Option<String> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_victim"));
     command.arg(mock.addr().to_string()).arg(folder).stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -24,7 +24,7 @@ async fn run(mock: &MockGateway, folder: &Path, kill_at: Option<u32>, stay: bool
     if stay {
         command.env("STAY", "1");
     }
-    let mut victim = command.spawn().expect("the victim was built beside this test");
+    let mut victim = command.spawn().expect("the program to kill was built with this test");
     let stdin = victim.stdin.take();
     let gone = mock.wait_until(async || mock.bindings("alice").await.is_empty(), PATIENCE);
     let ended = victim.wait_with_output();
@@ -46,7 +46,7 @@ fn dialect_aware_violations(mock: &MockGateway) -> Vec<String> {
     violations.map(|violation| format!("{}: {}", violation.kind, violation.detail)).collect()
 }
 
-/// Kills once at each point in turn, then, every third time, the next process a little later as well.
+/// Kills at each point in turn. Every third time it also kills the next process a little later.
 async fn kill_everywhere(profile: &str, stay: bool) -> u32 {
     for at in 1..MAX_POINTS {
         let profile = Profile::named(profile).expect("a known profile");
@@ -73,7 +73,7 @@ async fn kill_everywhere(profile: &str, stay: bool) -> u32 {
         assert_eq!(dialect_aware_violations(&mock), Vec::<String>::new(), "kill at {at}");
         mock.shutdown().await;
     }
-    panic!("the story never ends");
+    panic!("the story does not end");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,7 +11,7 @@ use crate::profile::{ContactMatch, Profile};
 use crate::tags::PushTarget;
 use crate::transport::FlowId;
 
-/// A reply that a test wants in place of the registrar's own.
+/// A reply that a test wants instead of the registrar's own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scripted {
     /// The status.
@@ -29,9 +29,9 @@ pub struct BindingView {
     pub contact: String,
     /// Whether the registration itself is alive; a kept push binding may outlive it.
     pub registered: bool,
-    /// Whether the client is thought to be asleep.
+    /// Whether the mock takes the client for asleep.
     pub asleep: bool,
-    /// What is left of its life.
+    /// Its remaining lifetime.
     pub expires: Duration,
     /// The push target, if one is bound.
     pub push: Option<PushTarget>,
@@ -45,7 +45,7 @@ pub struct BindingView {
     pub instance: Option<String>,
 }
 
-/// A binding in the registrar's books.
+/// A binding, as the registrar stores it.
 #[derive(Clone, Debug)]
 pub(crate) struct Binding {
     pub(crate) id: u64,
@@ -119,8 +119,8 @@ pub(crate) fn same_binding(rule: ContactMatch, stored: &NameAddr, incoming: &Nam
     }
 }
 
-/// A rotated token must not make the same client a second binding: RFC 8599, 4.1.1 asks the
-/// registrar nothing here, so the standard rule looks at the rest of the URI.
+/// A rotated token must not turn one client into two bindings. RFC 8599, 4.1.1 demands nothing here of the registrar,
+/// so the standard rule compares the rest of the URI.
 fn without_push(uri: &Uri) -> Uri {
     let mut uri = uri.clone();
     uri.params.retain(|(name, _)| !name.to_ascii_lowercase().starts_with("pn-"));
@@ -135,11 +135,11 @@ pub(crate) struct User {
     pub(crate) bindings: Vec<Binding>,
     pub(crate) scripted: VecDeque<Scripted>,
     pub(crate) wrong_passwords: u32,
-    /// REGISTERs that came.
+    /// REGISTERs that were received.
     pub(crate) asked: u32,
     /// REGISTERs that were answered with 200.
     pub(crate) registered: u32,
-    /// Answers to a challenge that were refused as stale out of habit.
+    /// Answers to a challenge that a habit refused as stale.
     pub(crate) staled: u32,
     pub(crate) upstream: Option<Upstream>,
     /// The two values of the phone's push key: its pushes are sealed with it.
@@ -163,7 +163,7 @@ impl User {
         }
     }
 
-    /// Lets expired bindings go; a kept push binding stays behind without its registration.
+    /// Drops expired bindings. A kept push binding stays without its registration.
     pub(crate) fn expire(&mut self, now: Instant) {
         let keeps = self.profile.keeps_push;
         for binding in &mut self.bindings {
@@ -174,10 +174,10 @@ impl User {
     }
 }
 
-/// What the mock's registration at the upper SIP server has come to.
+/// The state of the mock's registration at the upper SIP server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Upstream {
-    /// X-PIID, the HA1 the mock registers with.
+    /// X-PIID, the HA1 that the mock registers with.
     pub piid: String,
     /// X-Sy.Uppersrv.
     pub server: Option<String>,

@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_built_message_is_read_back_and_line_breaks_do_not_escape_a_value() {
+    fn a_built_message_can_be_read_and_line_breaks_stay_inside_their_value() {
         let text = Builder::request("INVITE", "sip:a@b")
             .header("Subject", "one\r\nInjected: two")
             .body("application/sdp", "v=0\r\n")

@@ -1,16 +1,16 @@
-//! A call or chat that the mock places: what a test asks for, and what came of it.
+//! A call or chat that the mock places: what a test asks for, and how it went.
 
 use std::time::Duration;
 
 use crate::transport::FlowId;
 
-/// When a client is woken by a push.
+/// When a push wakes a client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PushWhen {
     /// If its flow is gone, if it was put to sleep, or if it stays silent.
     #[default]
     Asleep,
-    /// Always, and the request waits for the REGISTER that follows (as RFC 8599 proxies do).
+    /// Always; the request waits for the next REGISTER (as at RFC 8599 proxies).
     Always,
     /// Never.
     Never,
@@ -25,16 +25,16 @@ pub enum Phase {
     Pushed,
     /// The first INVITE went out.
     Invited,
-    /// The first 180 or 183 came in.
+    /// The first 180 or 183 arrived.
     Ringing,
-    /// The 2xx came in; the planned end is a BYE.
+    /// The 2xx arrived; the planned end is a BYE.
     Answered,
 }
 
 /// An end that is planned with the call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PlannedEnd {
-    /// The phase it counts from.
+    /// The phase after which it comes.
     pub phase: Phase,
     /// The time after it.
     pub after: Duration,
@@ -42,7 +42,7 @@ pub struct PlannedEnd {
     pub elsewhere: bool,
 }
 
-/// What a call or chat is like.
+/// The properties of a call or chat.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CallOptions {
     /// The caller's URI.
@@ -55,19 +55,19 @@ pub struct CallOptions {
     pub content_type: String,
     /// How long the callee may ring.
     pub ring_time: Duration,
-    /// How long to wait for a sleeping client; the profile's if `None`.
+    /// How long to wait for a sleeping client; `None` for the profile's time.
     pub hold: Option<Duration>,
     /// When to push.
     pub push: PushWhen,
-    /// A payload in place of the profile's.
+    /// A payload instead of the profile's.
     pub payload: Option<serde_json::Value>,
     /// An end planned ahead.
     pub end: Option<PlannedEnd>,
-    /// How many 2xx are left without their ACK.
+    /// How many 2xx get no ACK.
     pub lose_acks: u32,
     /// More header fields.
     pub headers: Vec<(String, String)>,
-    /// The Call-ID; made up if `None`.
+    /// The Call-ID; `None` for a generated one.
     pub call_id: Option<String>,
     /// Whether the mock stays in the path of the dialog.
     pub record_route: bool,
@@ -75,7 +75,7 @@ pub struct CallOptions {
     pub before_200: bool,
     /// How long after the 200 the INVITE comes.
     pub invite_delay: Duration,
-    /// Whether each INVITE comes twice by different ways (a merged request, RFC 3261, 8.2.2.2).
+    /// Whether each INVITE comes twice over different routes (a merged request, RFC 3261, 8.2.2.2).
     pub merged: bool,
     /// Whether the client's requests inside the dialog must carry credentials, as its REGISTERs do.
     pub challenges: bool,
@@ -115,19 +115,19 @@ pub enum CallState {
     Held,
     /// An INVITE or MESSAGE is out.
     Calling,
-    /// Somebody rings.
+    /// A phone rings.
     Ringing,
-    /// Somebody answered.
+    /// A phone answered.
     Answered,
     /// Over: the caller gave up.
     Cancelled,
-    /// Over: another phone took it.
+    /// Over: another phone answered.
     Elsewhere,
-    /// Over: it rang its time.
+    /// Over: it rang for its whole time.
     NoAnswer,
     /// Over: refused with this status.
     Rejected(u16),
-    /// Over: nobody could be reached in time.
+    /// Over: no phone could be reached in time.
     Unreachable,
     /// Over: the mock hung up.
     HungUpByCaller,
@@ -178,12 +178,12 @@ impl CallState {
     }
 }
 
-/// A status a client answered with.
+/// A status that a client answered with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answered {
     /// Time since the mock started.
     pub at: Duration,
-    /// The method asked.
+    /// The method of the request.
     pub method: String,
     /// The status.
     pub status: u16,
@@ -191,14 +191,14 @@ pub struct Answered {
     pub contact: String,
 }
 
-/// A call as a test reads it.
+/// A call, as a test reads it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallReport {
-    /// The mock's number for it.
+    /// The mock's number for the call.
     pub id: u64,
     /// Its Call-ID.
     pub call_id: String,
-    /// The user called.
+    /// The called user.
     pub user: String,
     /// Its state.
     pub state: CallState,
@@ -206,9 +206,9 @@ pub struct CallReport {
     pub responses: Vec<Answered>,
     /// The body of the 2xx.
     pub answer: Option<String>,
-    /// How many pushes were handed out for it.
+    /// How many pushes were sent for it.
     pub pushes: u32,
-    /// How many INVITEs or MESSAGEs were begun (retransmissions not counted).
+    /// How many INVITEs or MESSAGEs were sent, without retransmissions.
     pub legs: usize,
     /// When it was placed, since the mock started.
     pub placed: Duration,
@@ -237,7 +237,7 @@ pub(crate) struct Leg {
     pub(crate) branch: String,
     pub(crate) state: LegState,
     pub(crate) status: Option<u16>,
-    /// The Reason of a wanted CANCEL; it goes out once a provisional response is there (RFC 3261, 9.1).
+    /// The Reason of a CANCEL that will be sent. It goes out after a provisional response (RFC 3261, 9.1).
     pub(crate) cancel: Option<Option<String>>,
     pub(crate) cancel_sent: bool,
     pub(crate) to: String,
@@ -249,7 +249,7 @@ pub(crate) struct Leg {
     pub(crate) last_rseq: u32,
 }
 
-/// A call in the mock's books.
+/// A call, as the mock stores it.
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
     pub(crate) report: CallReport,
@@ -264,7 +264,7 @@ pub(crate) struct Call {
     pub(crate) hold_over: bool,
     pub(crate) rings: bool,
     pub(crate) acks_to_lose: u32,
-    /// Requests inside the call that wait for a client that sleeps.
+    /// Requests inside the call that wait for a sleeping client.
     pub(crate) held: Vec<Held>,
 }
 
@@ -281,7 +281,7 @@ impl Call {
         self.report.state.is_over()
     }
 
-    /// Ends a call without a word on the wire.
+    /// Ends a call without sending anything.
     pub(crate) fn abandon(&mut self, at: Duration) {
         if !self.is_over() {
             self.report.state = CallState::Unreachable;
@@ -289,7 +289,7 @@ impl Call {
         }
     }
 
-    /// Returns the leg that was answered.
+    /// Returns the answered leg.
     pub(crate) fn answered_leg(&self) -> Option<usize> {
         self.legs.iter().position(|l| l.state == LegState::Answered)
     }

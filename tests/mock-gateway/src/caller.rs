@@ -12,7 +12,7 @@ use crate::transaction::{ClientTransaction, Owner, T1, TIMEOUT};
 use crate::transport::FlowId;
 
 const MAX_CALLS: usize = 1000;
-/// What a server keeps of a To that cuts it out of habit.
+/// How many bytes of a To a server keeps whose habit is to cut it.
 const TO_LIMIT: usize = 255;
 pub(crate) const ELSEWHERE: &str = "SIP;cause=200;text=\"Call completed elsewhere\"";
 
@@ -70,7 +70,7 @@ impl Gateway {
             self.reach(id, *binding);
         }
         let hopeless = self.calls.get(&id).is_some_and(|c| c.legs.is_empty() && c.pushed.is_empty());
-        // Without any binding nobody can wake: only a plain unknown or offline user, told at once.
+        // Without any binding no client can wake up: the user is unknown or offline, and the call ends at once.
         if hopeless && bindings.is_empty() {
             self.finish(id, CallState::Unreachable);
         }
@@ -205,7 +205,7 @@ impl Gateway {
         }
     }
 
-    /// A response came in: to an INVITE, a CANCEL or whatever else is out.
+    /// A response arrived: to an INVITE, a CANCEL or another open request.
     pub(crate) fn response(&mut self, flow: FlowId, message: &Message) {
         let branch = message.via().map(|v| v.branch().to_owned()).unwrap_or_default();
         let status = message.status().unwrap_or_default();
@@ -293,7 +293,7 @@ impl Gateway {
                 }
                 self.ack(owner, "", message);
                 if first && (over || taken) {
-                    // Two phones answered: the later one is hung up on, and the call stays with the first.
+                    // Two phones answered. The mock hangs up on the later one, and the call stays with the first.
                     self.in_dialog(owner, "BYE", None);
                     if let Some(leg) = self.calls.get_mut(&owner.call).and_then(|c| c.legs.get_mut(owner.leg)) {
                         leg.state = LegState::Done;
@@ -347,7 +347,7 @@ impl Gateway {
         let statuses = call.legs.iter().filter_map(|l| l.status).filter(|s| *s >= 300);
         // A 6xx wins over all, else the lowest class.
         let best = statuses.min_by_key(|s| if *s >= 600 { 0 } else { *s });
-        // What went to a binding that is gone by now is not waited for.
+        // A request to a binding that is gone by now does not delay the end.
         let bindings = self.users.get(&call.report.user).map(|u| u.bindings.as_slice()).unwrap_or_default();
         let exists = |id: u64| bindings.iter().any(|b| b.id == id);
         let open = call.legs.iter().any(|l| match l.state {
@@ -364,7 +364,7 @@ impl Gateway {
         }
     }
 
-    /// Ends a call; what is still open on the wire is cancelled.
+    /// Ends a call and cancels what is still open.
     pub(crate) fn finish(&mut self, id: u64, state: CallState) {
         let at = self.record.elapsed();
         let Some(call) = self.calls.get_mut(&id).filter(|c| !c.is_over()) else { return };

@@ -1,4 +1,4 @@
-//! What a mock gateway is started with.
+//! The configuration of a mock gateway.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -24,7 +24,7 @@ impl UserConfig {
     }
 }
 
-/// What a mock gateway is started with.
+/// The configuration of a mock gateway.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// Address for UDP and TCP; port 0 picks a free one.

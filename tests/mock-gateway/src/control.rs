@@ -1,6 +1,6 @@
 //! The control port: JSON lines over TCP, so that tests in any language can drive the mock.
 //!
-//! The protocol is described op by op in this crate's README.
+//! This crate's README describes each op of the protocol.
 
 use std::hash::{BuildHasher, RandomState};
 use std::io;
@@ -32,7 +32,8 @@ const MAX_OPEN: usize = 256;
 pub struct Control {
     /// Where it listens.
     pub address: SocketAddr,
-    /// What a client that is not on loopback must say first, `{"op":"hello","code":…}`. It is good once; the answer has the next.
+    /// What a client outside loopback must send first, `{"op":"hello","code":…}`. Each code is valid once; the answer has the
+    /// next one.
     pub code: String,
 }
 
@@ -81,7 +82,8 @@ async fn accept(listener: TcpListener, weak: WeakGateway, code: Arc<Mutex<String
     }
 }
 
-/// Serves one client. The first line that is no JSON object ends it: what speaks HTTP here is a web page that tries its luck.
+/// Serves one client. The first line that is no JSON object ends the connection: a client that speaks HTTP here is a web page
+/// that tries to break in.
 async fn serve(stream: TcpStream, weak: WeakGateway, code: Arc<Mutex<String>>, mut trusted: bool) {
     let (read, mut write) = stream.into_split();
     let (lines, mut outgoing) = mpsc::channel::<String>(1024);
@@ -128,7 +130,7 @@ async fn serve(stream: TcpStream, weak: WeakGateway, code: Arc<Mutex<String>>, m
     let _ = writer.await;
 }
 
-/// Takes the code if it is the right one, and returns the one that is good from here on.
+/// Checks the code. If it is right, returns the next valid one.
 fn spend(code: &Mutex<String>, said: &str) -> Option<String> {
     let mut code = code.lock().unwrap_or_else(PoisonError::into_inner);
     (*code == said).then(|| {
@@ -332,7 +334,7 @@ async fn perform(mock: &MockGateway, request: Request) -> Result<Value, String> 
         Request::RefreshUpstream { user } => mock.refresh_upstream(&user).await,
         Request::Restart { keep_bindings } => mock.restart(keep_bindings).await,
         Request::Shutdown {} => {
-            // The reply must be on its way before the port closes.
+            // The reply must be sent before the port closes.
             let mock = mock.clone();
             tokio::spawn(async move {
                 tokio::time::sleep(Duration::from_millis(50)).await;
@@ -386,7 +388,7 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_secs(60);
 
-    /// A connection as one from another machine is served, and what it is answered until it is closed.
+    /// Serves a connection as one from another machine. Returns its answers until it is closed.
     async fn from_elsewhere(mock: &MockGateway, code: &Arc<Mutex<String>>, lines: &[Value]) -> Vec<Value> {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback is there");
         let address = listener.local_addr().expect("it is bound");
@@ -414,7 +416,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn off_loopback_nothing_is_done_before_the_code_was_said() {
+    async fn outside_loopback_nothing_is_done_without_the_code() {
         let profile = Profile::named("none").expect("known");
         let mock = MockGateway::start(Config::new(profile)).await.expect("loopback is there");
         let code = Arc::new(Mutex::new("secret".to_owned()));
@@ -427,6 +429,6 @@ mod tests {
         let answers = from_elsewhere(&mock, &code, &[hello("secret"), info.clone()]).await;
         assert!(answers.len() == 2 && answers.iter().all(|answer| answer["ok"] == true), "{answers:?}");
         let again = from_elsewhere(&mock, &code, &[hello("secret")]).await;
-        assert_eq!(again[0]["ok"], false, "the code was good once");
+        assert_eq!(again[0]["ok"], false, "the code works once");
     }
 }

@@ -39,8 +39,8 @@ impl Gateway {
         self.ask(branch, method, text, flow, owner);
     }
 
-    /// ACKs a 2xx, as often as it comes, unless the ACK is to be lost. `branch` names the
-    /// re-INVITE's transaction, or is empty for the first INVITE.
+    /// ACKs each 2xx, unless the ACK is to be lost. `branch` names the re-INVITE's transaction, or is empty for the
+    /// first INVITE.
     pub(crate) fn ack(&mut self, owner: Owner, branch: &str, message: &Message) {
         if message.status().is_some_and(|s| s >= 300) {
             return self.ack_reinvite_refusal(owner, branch, message);
@@ -105,7 +105,7 @@ impl Gateway {
         }
     }
 
-    /// Returns the binding of a client that sleeps inside an answered call, and can be woken by the `pn-purr` of its Contact.
+    /// Returns the binding of a client that sleeps during an answered call and that the `pn-purr` of its Contact can wake.
     fn wakes_inside(&self, owner: Owner) -> Option<u64> {
         let call = self.calls.get(&owner.call)?;
         let leg = call.legs.get(owner.leg).filter(|leg| leg.state == LegState::Answered)?;
@@ -115,13 +115,13 @@ impl Gateway {
         (sleeps && leg.target.split(';').any(|parameter| parameter == purr)).then_some(binding.id)
     }
 
-    /// A client is awake: what waits inside its calls goes there.
+    /// A client is awake: requests that waited inside its calls are sent to it.
     pub(crate) fn woken_inside(&mut self, name: &str, binding: u64, flow: FlowId) {
         let bindings = self.users.get(name).map(|user| user.bindings.iter().map(|known| known.id).collect());
         let bindings: Vec<u64> = bindings.unwrap_or_default();
         let mut held = Vec::new();
         for (id, call) in self.calls.iter_mut().filter(|(_, call)| call.report.user == name) {
-            // On a new connection a client has a new Contact, and so a binding of another name.
+            // On a new connection a client has a new Contact, and so another binding.
             let legs = &mut call.legs;
             let is_here = |leg: &Leg| leg.binding == binding || !bindings.contains(&leg.binding);
             let (now, later) =
@@ -141,7 +141,7 @@ impl Gateway {
         self.calls.get_mut(&owner.call)?.legs.get_mut(owner.leg)
     }
 
-    /// Returns the flow of the dialog, or that of the client's newest binding if it is gone.
+    /// Returns the flow of the dialog or, if that is gone, the flow of the client's newest binding.
     fn dialog_flow(&self, owner: Owner) -> FlowId {
         let Some(call) = self.calls.get(&owner.call) else { return FlowId(0) };
         let Some(leg) = call.legs.get(owner.leg) else { return FlowId(0) };
@@ -160,7 +160,7 @@ impl Gateway {
         let mut request = Builder::request(method, target)
             .header("Via", &format!("SIP/2.0/{} {};branch={branch};rport", transport.via(), self.local))
             .header("Max-Forwards", "70");
-        // The mock is its own first hop: its Record-Route needs no Route on the way out.
+        // The mock is its own first hop, so its Record-Route needs no Route in its own requests.
         let own = self.local.to_string();
         for route in leg.routes.iter().filter(|r| !r.contains(&own)) {
             request = request.header("Route", route);

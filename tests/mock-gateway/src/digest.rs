@@ -1,5 +1,5 @@
-//! Digest access authentication (RFC 7616, RFC 8760), written apart from the client's so that both
-//! cannot be wrong together.
+//! Digest access authentication (RFC 7616, RFC 8760). It is separate from the client's code, so that both cannot be
+//! wrong together.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt::Write as _;
@@ -14,7 +14,7 @@ use crate::parse::{Param, param, split_outside, unquote};
 /// A digest algorithm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Algorithm {
-    /// `MD5`, which is also meant when the challenge names none.
+    /// `MD5`, which a challenge without an algorithm also means.
     Md5,
     /// `MD5-sess`
     Md5Sess,
@@ -51,14 +51,14 @@ impl Algorithm {
     }
 }
 
-/// One challenge to send.
+/// One challenge that is sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Offer {
     /// The algorithm.
     pub algorithm: Algorithm,
     /// The `qop` parameter as sent: `None`, `auth`, `auth-int`, `auth,auth-int`.
     pub qop: Option<String>,
-    /// Whether to name the algorithm; Kamailio leaves `MD5` out.
+    /// Whether the challenge names the algorithm; Kamailio leaves `MD5` out.
     pub names_algorithm: bool,
 }
 
@@ -76,13 +76,13 @@ pub struct Challenges {
     pub offers: Vec<Offer>,
     /// 401 or 407.
     pub status: u16,
-    /// Whether an expired or used-up nonce is answered with `stale=true`.
+    /// Whether a challenge for an expired or used nonce says `stale=true`.
     pub stale_flag: bool,
-    /// How long a nonce is good.
+    /// How long a nonce is valid.
     pub nonce_life: Duration,
-    /// How often a nonce may be used; `None` for as often as its life allows.
+    /// How often a nonce may be used; `None` for any number of times during its lifetime.
     pub nonce_uses: Option<u32>,
-    /// Whether every success hands out a new nonce in Authentication-Info.
+    /// Whether every success sends a new nonce in Authentication-Info.
     pub nextnonce: bool,
     /// The `opaque` parameter.
     pub opaque: Option<String>,
@@ -91,7 +91,7 @@ pub struct Challenges {
 }
 
 impl Challenges {
-    /// 401 with one offer, nonces that live five minutes.
+    /// 401 with one offer, and nonces that live five minutes.
     pub fn one(offer: Offer) -> Challenges {
         Challenges {
             offers: vec![offer],
@@ -179,7 +179,7 @@ impl Secret<'_> {
     }
 }
 
-/// All that goes into a response (RFC 7616, 3.4.1).
+/// Everything that goes into a response (RFC 7616, 3.4.1).
 #[derive(Clone, Copy)]
 pub(crate) struct Input<'a> {
     pub(crate) algorithm: Algorithm,
@@ -214,7 +214,7 @@ impl Input<'_> {
     }
 }
 
-/// What became of a nonce that an answer used.
+/// The state of a nonce in a digest response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NonceUse {
     Good,
@@ -232,7 +232,7 @@ struct Issued {
 
 const MAX_NONCES: usize = 4096;
 
-/// The nonces handed out, the oldest forgotten first.
+/// The nonces that were sent. The oldest is forgotten first.
 #[derive(Default)]
 pub(crate) struct Nonces {
     issued: HashMap<String, Issued>,
@@ -254,7 +254,7 @@ impl Nonces {
         nonce
     }
 
-    /// Notes a use; `nc` is 0 for an answer without qop.
+    /// Notes a use. `nc` is 0 for an answer without qop.
     pub(crate) fn spend(&mut self, nonce: &str, nc: u32, rules: &Challenges, now: Instant) -> NonceUse {
         let Some(issued) = self.issued.get_mut(nonce) else { return NonceUse::Stale };
         if now.duration_since(issued.at) > rules.nonce_life || rules.nonce_uses.is_some_and(|max| issued.uses >= max) {
@@ -286,7 +286,7 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// Returns MD5 of a text in lower-case hex, as X-PIID is made.
+/// Returns the MD5 of a text in lower-case hex, the form of X-PIID.
 pub fn md5_hex(text: &str) -> String {
     Algorithm::Md5.hash(text.as_bytes())
 }
@@ -327,12 +327,12 @@ mod tests {
     }
 
     #[test]
-    fn the_x_piid_of_the_wire_facts_comes_out() {
+    fn the_x_piid_of_the_documents_is_reproduced() {
         assert_eq!(md5_hex("aaa:cool:xxx"), "b7cfad8f31893933560dae61622ed255");
     }
 
     #[test]
-    fn sha_512_256_is_that_of_fips_180_4() {
+    fn sha_512_256_is_the_one_of_fips_180_4() {
         let hash = Algorithm::Sha512_256.hash(b"abc");
         assert_eq!(hash, "53048e2681941ef99b2e29b76b4c7dabe4c2d0c634fc6d46e0e2f13107e7af23");
     }
@@ -356,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn a_nonce_is_stale_after_its_life_and_replayed_when_nc_stands_still() {
+    fn a_nonce_is_stale_after_its_lifetime_and_replayed_if_nc_does_not_grow() {
         let (mut nonces, rules) = (Nonces::default(), Challenges::one(Offer::new(Algorithm::Md5)));
         let now = Instant::now();
         let nonce = nonces.issue(7, now);

@@ -1,4 +1,4 @@
-//! Faults that a test plants on the path of messages.
+//! Faults that a test adds to the path of messages.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -28,7 +28,7 @@ pub enum Action {
     Delay(Duration),
     /// It comes twice.
     Duplicate,
-    /// It comes after the next message of its flow and direction, or after half a second.
+    /// It comes after the next message of the same flow and direction, or after half a second.
     Reorder,
     /// Bytes that are not SIP come instead (sent messages only).
     Garbage,
@@ -38,9 +38,9 @@ pub enum Action {
     Close,
     /// The connection is reset instead (TCP RST; on UDP the message is lost).
     Reset,
-    /// A response carries another Via branch than the request had (sent messages only).
+    /// A response carries another Via branch than the request (sent messages only).
     WrongBranch,
-    /// A response to somebody else's request (other Call-ID and branch) comes before it (sent messages only).
+    /// A response to another request (other Call-ID and branch) comes before it (sent messages only).
     ForeignResponse,
     /// These bytes come instead (sent messages only).
     Replace(String),
@@ -76,7 +76,7 @@ pub struct Fault {
     pub method: Option<String>,
     /// The status; matches responses only.
     pub status: Option<u16>,
-    /// How many matching messages pass first.
+    /// How many matching messages pass before the first hit.
     pub skip: u32,
     /// How many matching messages are hit.
     pub count: u32,
@@ -85,7 +85,7 @@ pub struct Fault {
 }
 
 impl Fault {
-    /// A fault on the next message, of whatever kind.
+    /// A fault for the next message of any kind.
     pub fn new(action: Action) -> Fault {
         Fault { direction: None, kind: Kind::Any, method: None, status: None, skip: 0, count: 1, action }
     }
@@ -115,7 +115,7 @@ impl Fault {
         Fault { count, ..self }
     }
 
-    /// Lets this many messages pass first.
+    /// Lets this many messages pass before the first hit.
     pub fn after(self, skip: u32) -> Fault {
         Fault { skip, ..self }
     }
@@ -134,7 +134,7 @@ impl Fault {
 
 const MAX_FAULTS: usize = 1000;
 
-/// The planted faults and the messages that wait to be overtaken.
+/// The active faults, and the messages that wait for the next one to pass them.
 #[derive(Default)]
 pub(crate) struct Faults {
     planted: Vec<Fault>,
@@ -156,7 +156,7 @@ impl Faults {
         self.planted.len()
     }
 
-    /// Returns what is to happen to this message, using one up.
+    /// Returns what happens to this message, and counts one hit.
     pub(crate) fn hit(&mut self, direction: Direction, message: &Message) -> Option<Action> {
         let at = self.planted.iter().position(|f| f.matches(direction, message))?;
         let fault = &mut self.planted[at];
@@ -196,7 +196,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_fault_passes_its_skip_hits_its_count_and_is_gone() {
+    fn a_fault_skips_its_first_messages_hits_its_count_and_ends() {
         let ok = Message::parse(b"SIP/2.0 200 OK\r\nCSeq: 1 REGISTER\r\n\r\n").expect("SIP");
         let mut faults = Faults::default();
         faults.plant(Fault::new(Action::Drop).sent().response(200, "REGISTER").after(1).times(2));

@@ -1,4 +1,4 @@
-//! The one task that owns everything: arrivals, commands and timers come in, messages go out.
+//! The one task that owns everything: messages, commands and timers come in, messages go out.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -23,7 +23,7 @@ use crate::transaction::{ClientTransaction, Replies};
 use crate::transport::{Arrival, FlowId, Flows, Transport};
 
 const MAX_TIMERS: usize = 100_000;
-/// How long a server takes that is slow out of habit.
+/// How long a slow server takes to respond.
 const SLOW: Duration = Duration::from_secs(6);
 
 /// Work for the gateway's task.
@@ -63,7 +63,7 @@ pub(crate) struct Gateway {
     pub(crate) clients: HashMap<String, ClientTransaction>,
     pub(crate) calls: BTreeMap<u64, Call>,
     pub(crate) outside: Vec<Outside>,
-    /// The last CSeq seen for each Call-ID of a REGISTER, oldest forgotten first.
+    /// The last CSeq for each Call-ID of a REGISTER. The oldest is forgotten first.
     pub(crate) cseqs: HashMap<String, u32>,
     pub(crate) cseq_order: VecDeque<String>,
     pub(crate) changed: watch::Sender<u64>,
@@ -116,7 +116,7 @@ impl Gateway {
         }
     }
 
-    /// Runs until told to stop or until every handle is gone.
+    /// Runs until a stop command, or until every handle is dropped.
     pub(crate) async fn run(mut self, mut commands: mpsc::Receiver<Command>, mut arrivals: mpsc::Receiver<Arrival>) {
         while !self.stopping {
             while self.tasks.try_join_next().is_some() {}
@@ -166,7 +166,7 @@ impl Gateway {
         self.timers.insert((Instant::now() + after, serial), timer);
     }
 
-    /// Tells everyone who waits on a state that it may have changed.
+    /// Tells everything that waits for a state that it may have changed.
     pub(crate) fn bump(&self) {
         self.changed.send_modify(|n| *n = n.wrapping_add(1));
     }
@@ -300,7 +300,7 @@ impl Gateway {
         }
     }
 
-    /// Answers a request and keeps the answer for its retransmissions.
+    /// Answers a request and stores the answer for retransmissions.
     pub(crate) fn reply(&mut self, flow: FlowId, request: &Message, status: u16, headers: &[(String, String)]) {
         let tag = self.fresh_tag();
         let text = Builder::response(request, status, &tag).headers(headers).header("Server", "mock-gateway").finish();
@@ -336,7 +336,7 @@ impl Gateway {
         format!("{before}{filled};received={}{others}{rest}", remote.ip())
     }
 
-    /// Sends a message through the planted faults.
+    /// Sends a message through the faults.
     pub(crate) fn send(&mut self, flow: FlowId, text: String) {
         let action = Message::parse(text.as_bytes()).ok().and_then(|m| self.faults.hit(Direction::Sent, &m));
         let fault = action.as_ref().map(Action::name);
@@ -383,7 +383,8 @@ impl Gateway {
         }
     }
 
-    /// Forgets what a restarted server forgets: connections, nonces, transactions, calls, and bindings unless kept.
+    /// Forgets what a restarted server forgets: connections, nonces, transactions, calls and, unless they are kept,
+    /// bindings.
     pub(crate) fn restart(&mut self, keep_bindings: bool) {
         for call in self.calls.values_mut() {
             call.abandon(self.record.elapsed());

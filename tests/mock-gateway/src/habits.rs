@@ -1,4 +1,4 @@
-//! What real servers do otherwise than the standards say: each a switch by name, with where it was seen.
+//! What real servers do differently from the standards: each is a switch with a name and a source.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -10,7 +10,7 @@ use crate::tags::{Dialect, PushTarget};
 
 macro_rules! habits {
     ($($variant:ident $name:literal, $does:literal, $seen:literal;)*) => {
-        /// One thing that a server does otherwise.
+        /// One thing that a server does differently.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum Habit {
             $(#[doc = $does] $variant,)*
@@ -41,15 +41,15 @@ macro_rules! habits {
 habits! {
     NonceOnce403 "nonce-once-403", "Refuses a nonce that was used before with 403, without a challenge.", "Clearwater Sprout (issue 1217), JAIN SIP (issue 181)";
     NonceOnce400 "nonce-once-400", "Refuses a nonce that was used before with 400, without a challenge.", "registrars that check replays before the syntax";
-    NonceOnce500 "nonce-once-500", "Refuses a nonce that was used before with 500, without a challenge.", "registrars whose nonce store forgets at once";
-    StaleMissing "stale-missing", "Leaves stale=true out when a nonce has expired.", "Kamailio; many, says baresip's issue 786";
-    StaleAlways "stale-always", "Says stale=true in each challenge, also to a wrong password.", "home-made registrars";
-    StaleFourTimes "stale-four-times", "Refuses the first four answers to a challenge with stale=true.", "clusters whose nodes do not share nonces";
-    ChallengeMissing "challenge-missing", "Answers 401 without a challenge.", "MagnusBilling (issue 750)";
-    AlgorithmUnknown "algorithm-unknown", "Offers only an algorithm that no phone outside of IMS has (AKAv2-SHA-256).", "IMS cores";
+    NonceOnce500 "nonce-once-500", "Refuses a nonce that was used before with 500, without a challenge.", "registrars that forget a nonce at once";
+    StaleMissing "stale-missing", "Sends no stale=true when a nonce has expired.", "Kamailio; many servers, according to baresip's issue 786";
+    StaleAlways "stale-always", "Says stale=true in every challenge, even to a wrong password.", "home-made registrars";
+    StaleFourTimes "stale-four-times", "Refuses the first four responses to a challenge, with stale=true.", "clusters whose nodes do not share nonces";
+    ChallengeMissing "challenge-missing", "Responds 401 without a challenge.", "MagnusBilling (issue 750)";
+    AlgorithmUnknown "algorithm-unknown", "Offers only an algorithm that phones outside of IMS do not support (AKAv2-SHA-256).", "IMS cores";
     RealmChanges "realm-changes", "Names another realm after the first registration.", "a cluster in migration, a proxy in front that challenges refreshes";
-    WrongServerProof "wrong-server-proof", "Sends an rspauth that nobody who knows the password would send.", "a proxy that answers for the registrar, or an attacker";
-    AuthUriElsewhere "auth-uri-elsewhere", "Names another host in X-Sy.AuthURI, and does not take what follows it.", "an attacker on the path";
+    WrongServerProof "wrong-server-proof", "Sends a wrong rspauth: whoever made it does not know the password.", "a proxy that responds for the registrar, or an attacker";
+    AuthUriElsewhere "auth-uri-elsewhere", "Names another host in X-Sy.AuthURI, and refuses digests for that host.", "an attacker on the path";
 
     ContactRewritten "contact-rewritten", "Lists our Contact with the address that it saw.", "Asterisk with rewrite_contact, session border controllers, PJSIP's issue 534";
     ContactEscaped "contact-escaped", "Lists our Contact with other characters escaped.", "OpenSIPS, Kamailio behind topology hiding";
@@ -59,39 +59,39 @@ habits! {
     ContactUnlisted "contact-unlisted", "Lists no Contact at all.", "session border controllers, PJSIP's issue 534";
     ContactTooLong "contact-too-long", "Refuses a Contact of more than 255 bytes with 400 and P-Registrar-Error.", "OpenSIPS (issue 3303), Kamailio, Linphone's issue 1688";
 
-    LifetimeCut "lifetime-cut", "Grants one minute, whatever was asked.", "session border controllers that keep NAT open";
-    LifetimeInHeader "lifetime-in-header", "Tells the lifetime in the Expires header alone.", "AudioCodes (JsSIP's issue 482)";
-    LifetimeUnsaid "lifetime-unsaid", "Tells no lifetime at all.", "home-made registrars";
-    LifetimeZero "lifetime-zero", "Answers 200 and grants no time.", "Asterisk with max_contacts 0";
+    LifetimeCut "lifetime-cut", "Allows one minute, whatever lifetime was requested.", "session border controllers that keep NAT open";
+    LifetimeInHeader "lifetime-in-header", "Gives the lifetime only in the Expires header.", "AudioCodes (JsSIP's issue 482)";
+    LifetimeUnsaid "lifetime-unsaid", "Gives no lifetime at all.", "home-made registrars";
+    LifetimeZero "lifetime-zero", "Responds 200 with a lifetime of 0.", "Asterisk with max_contacts 0";
     LifetimeTooBrief "lifetime-too-brief", "Refuses each lifetime with 423 and asks for twice as much.", "a misconfigured session border controller";
 
-    RemovalKeepsRfc8599 "removal-keeps-rfc8599", "Goes on pushing to pn-* after Expires: 0.", "Mizutech (pushnotification_disableunreg)";
-    RemovalKeepsXmpush "removal-keeps-xmpush", "Goes on pushing after Expires: 0 without X-MPUSH: null.", "Mizutech (pushnotification_disableunreg)";
+    RemovalKeepsRfc8599 "removal-keeps-rfc8599", "Keeps pushing to pn-* after Expires: 0.", "Mizutech (pushnotification_disableunreg)";
+    RemovalKeepsXmpush "removal-keeps-xmpush", "Keeps pushing after Expires: 0 without X-MPUSH: null.", "Mizutech (pushnotification_disableunreg)";
     RemovalRefused "removal-refused", "Refuses each removal with 403.", "Metaswitch with lapsed subscribers";
     RemovalRedirected "removal-redirected", "Redirects each removal to another host.", "load balancers";
-    RemovalNotDone "removal-not-done", "Answers a removal with 200 and still lists the Contact.", "registrars with a database behind a cache";
-    RemovalNeedsNoPush "removal-needs-no-push", "Answers 555 to a removal that carries pn-*.", "an RFC 8599 proxy whose push provider was switched off";
-    OldTokenStays "old-token-stays", "Takes a new token as another device, and keeps the old one.", "OpenSIPS, Kamailio";
+    RemovalNotDone "removal-not-done", "Responds 200 to a removal and still lists the Contact.", "registrars with a database behind a cache";
+    RemovalNeedsNoPush "removal-needs-no-push", "Responds 555 to a removal that carries pn-*.", "an RFC 8599 proxy whose push provider was turned off";
+    OldTokenStays "old-token-stays", "Treats a new token as another device, and keeps the old one.", "OpenSIPS, Kamailio";
 
-    PushLater555 "push-later-555", "Answers 555 from the second registration on.", "an operator who switches push off";
-    PushUnsaid "push-unsaid", "Pushes, and sends no Feature-Caps.", "Kamailio, Flexisip";
-    PushOtherProvider "push-other-provider", "Names another push provider in Feature-Caps.", "a server set up for iOS alone";
-    PushStripped "push-stripped", "Forgets pn-* and X-MPUSH, and says nothing.", "session border controllers with topology hiding, Asterisk";
+    PushLater555 "push-later-555", "Responds 555 from the second registration on.", "an operator who turns push off";
+    PushUnsaid "push-unsaid", "Pushes, but sends no Feature-Caps.", "Kamailio, Flexisip";
+    PushOtherProvider "push-other-provider", "Names another push provider in Feature-Caps.", "a server that is configured for iOS only";
+    PushStripped "push-stripped", "Drops pn-* and X-MPUSH without an error.", "session border controllers with topology hiding, Asterisk";
     PushNever "push-never", "Confirms push and never sends one.", "a server without credentials for FCM or APNs";
 
-    RefusedAtTimes "refused-at-times", "Refuses each third REGISTER with 403.", "a cluster with one node out of order (Sprout's issue 1616)";
-    BusyAtTimes "busy-at-times", "Refuses each third REGISTER with 503 and Retry-After.", "an overloaded registrar";
-    UnknownAtFirst "unknown-at-first", "Answers 404 to a user's first REGISTER.", "a registrar that loads its users late";
-    RedirectedInCircles "redirected-in-circles", "Redirects each REGISTER to itself.", "a load balancer with one node";
-    Silent "silent", "Never answers a REGISTER.", "fail2ban, a firewall";
-    Slow "slow", "Answers a REGISTER after six seconds.", "a registrar with a slow database";
+    RefusedAtTimes "refused-at-times", "Refuses every third REGISTER with 403.", "a cluster with one node out of order (Sprout's issue 1616)";
+    BusyAtTimes "busy-at-times", "Refuses every third REGISTER with 503 and Retry-After.", "an overloaded registrar";
+    UnknownAtFirst "unknown-at-first", "Responds 404 to a user's first REGISTER.", "a registrar that loads its users late";
+    RedirectedInCircles "redirected-in-circles", "Redirects every REGISTER to itself.", "a load balancer with one node";
+    Silent "silent", "Never responds to a REGISTER.", "fail2ban, a firewall";
+    Slow "slow", "Responds to a REGISTER after six seconds.", "a registrar with a slow database";
     ClosesAfterwards "closes-afterwards", "Closes the connection after each registration.", "load balancers with a short idle time";
 
     FlowTimer "flow-timer", "Wants keep-alives (Flow-Timer: 10).", "RFC 5626 edge proxies: Kamailio with outbound, Flexisip";
-    NoPong "no-pong", "Does not answer keep-alives.", "servers without RFC 5626";
-    ViaUnfilled "via-unfilled", "Leaves received and rport out.", "servers without RFC 3581";
+    NoPong "no-pong", "Does not respond to keep-alives.", "servers without RFC 5626";
+    ViaUnfilled "via-unfilled", "Sends neither received nor rport.", "servers without RFC 3581";
 
-    ToCut "to-cut", "Calls with a long To and cuts it at 255 bytes in ACK and BYE, the tag with it.", "Asterisk's chan_sip (Linphone's issues 152 and 1127)";
+    ToCut "to-cut", "Calls with a long To, and cuts it off at 255 bytes in ACK and BYE, so the tag is lost.", "Asterisk's chan_sip (Linphone's issues 152 and 1127)";
     CallIdRenamed "call-id-renamed", "Sends the INVITE under another Call-ID than its push announced.", "back-to-back user agents: Asterisk, FreeSWITCH";
     AliasInTo "alias-in-to", "Writes a ring group into the To of an INVITE.", "Asterisk queues, FreePBX ring groups";
 }
@@ -112,7 +112,7 @@ impl fmt::Display for Habit {
 impl<'de> Deserialize<'de> for Habit {
     fn deserialize<D: Deserializer<'de>>(value: D) -> Result<Self, D::Error> {
         let name = String::deserialize(value)?;
-        Habit::named(&name).ok_or_else(|| serde::de::Error::custom(format!("there is no habit {name}")))
+        Habit::named(&name).ok_or_else(|| serde::de::Error::custom(format!("unknown habit {name}")))
     }
 }
 
@@ -147,7 +147,7 @@ impl Habits {
             .find_map(|(habit, status)| self.has(habit).then_some(status))
     }
 
-    /// Returns what is answered to a user's `number`th REGISTER before anything else is looked at.
+    /// Returns the response to a user's `number`th REGISTER that comes before every other check.
     pub(crate) fn refusal(self, number: u32, message: &Message, own: &str) -> Option<(u16, Vec<(String, String)>)> {
         let third = number.is_multiple_of(3);
         if self.has(Habit::ChallengeMissing) && message.header("Authorization").is_none() {
@@ -165,7 +165,7 @@ impl Habits {
         (self.has(Habit::RefusedAtTimes) && third).then(|| (403, Vec::new()))
     }
 
-    /// Returns what is answered to a REGISTER that removes Contacts and binds none.
+    /// Returns the response to a REGISTER that only removes Contacts.
     pub(crate) fn removal_refusal(self, pushes: bool) -> Option<(u16, Vec<(String, String)>)> {
         if self.has(Habit::RemovalRefused) {
             return Some((403, Vec::new()));
@@ -176,7 +176,8 @@ impl Habits {
         (self.has(Habit::RemovalNeedsNoPush) && pushes).then(|| (555, Vec::new()))
     }
 
-    /// Returns what is answered to a Contact in place of a binding. `registered` counts the user's registrations so far.
+    /// Returns the response to a Contact that comes instead of a binding. `registered` counts the user's registrations
+    /// so far.
     pub(crate) fn contact_refusal(
         self,
         contact: &NameAddr,
@@ -196,7 +197,7 @@ impl Habits {
         (self.has(Habit::PushLater555) && push && registered > 0).then(|| (555, Vec::new()))
     }
 
-    /// Changes the header fields of a 200 to a REGISTER; `ours` is the Contact URI of the client, `seen` its address.
+    /// Changes the header fields of a 200 to a REGISTER. `ours` is the Contact URI of the client, `seen` its address.
     pub(crate) fn twist(self, headers: &mut Vec<(String, String)>, ours: &[String], seen: Option<SocketAddr>) {
         if self.has(Habit::PushUnsaid) || self.has(Habit::PushStripped) {
             headers.retain(|(name, _)| name != "Feature-Caps");
@@ -287,7 +288,8 @@ impl Habits {
     }
 }
 
-/// Escapes what needs no escape in a parameter's value, as some servers do (RFC 3261, 19.1.4: equal anyway).
+/// Escapes characters that need no escape in a parameter's value, as some servers do (RFC 3261, 19.1.4: the values are still
+/// equal).
 fn escaped(c: char) -> Option<String> {
     matches!(c, ':' | '_').then(|| format!("%{:02X}", u32::from(c)))
 }
@@ -307,7 +309,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_habit_has_a_name_of_its_own_and_says_what_it_does_and_where_it_was_seen() {
+    fn each_habit_has_its_own_name_an_effect_and_a_source() {
         for habit in Habit::ALL {
             assert_eq!(Habit::named(habit.name()), Some(habit));
             assert!(habit.does().ends_with('.') && !habit.seen().is_empty(), "{habit}");
@@ -351,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lifetime_that_is_told_in_the_header_alone_is_that_of_our_contact() {
+    fn a_lifetime_given_only_in_the_header_is_the_clients_own() {
         assert!(twisted(Habit::LifetimeInHeader).contains(&("Expires".to_owned(), "3600".to_owned())));
     }
 }

@@ -1,4 +1,4 @@
-//! The handle a test holds.
+//! The handle that a test holds.
 
 use std::fmt;
 use std::future::Future;
@@ -35,7 +35,7 @@ impl fmt::Display for Stopped {
 
 impl std::error::Error for Stopped {}
 
-/// A running mock; clones share it. It ends when the last clone (and [`CallHandle`]) is dropped.
+/// A running mock. Clones share it. It ends when the last clone (and [`CallHandle`]) is dropped.
 ///
 /// # Panics
 /// Every method that asks the mock something panics after [`MockGateway::shutdown`].
@@ -79,12 +79,12 @@ impl MockGateway {
         self.address
     }
 
-    /// Returns what was received and sent; see [`Record::wait_for`].
+    /// Returns the messages that were received and sent; see [`Record::wait_for`].
     pub fn messages(&self) -> &Record {
         &self.record
     }
 
-    /// Returns what clients sent.
+    /// Returns the messages from clients.
     pub fn received(&self) -> Vec<Entry> {
         self.record.received()
     }
@@ -94,7 +94,7 @@ impl MockGateway {
         self.record.wait_for(wanted, limit).await
     }
 
-    /// Returns the rules that clients broke.
+    /// Returns the violations of clients.
     pub fn violations(&self) -> Vec<Violation> {
         self.record.violations()
     }
@@ -109,7 +109,7 @@ impl MockGateway {
         self.pushes.subscribe(token)
     }
 
-    /// Says how pushes to a token fare from here on.
+    /// Sets how pushes to a token are delivered from this moment on.
     pub fn set_delivery(&self, token: &str, delivery: Delivery) {
         self.pushes.set_delivery(token, delivery);
     }
@@ -119,7 +119,7 @@ impl MockGateway {
         self.upper.as_deref()
     }
 
-    /// Adds a user, or changes the password and profile of one; bindings stay.
+    /// Adds a user, or changes the password and profile of an existing one. Bindings stay.
     pub async fn set_user(&self, user: UserConfig) {
         if let Some(upper) = &self.upper {
             Box::pin(upper.set_user(UserConfig::new(&user.name, &user.password))).await;
@@ -177,7 +177,8 @@ impl MockGateway {
         self.ask(move |g| g.config.realm = realm).await.expect("the mock is running");
     }
 
-    /// Seals every push for a user from here on, for the phone that has this key: nothing else of it is readable on the way.
+    /// Seals every further push for a user, for the phone that has this key. Nothing else in the push can be read on its
+    /// way.
     ///
     /// # Errors
     /// What is wrong with the key, or that the user does not exist.
@@ -188,7 +189,7 @@ impl MockGateway {
         found.await.expect("the mock is running").ok_or_else(|| "no such user".to_owned())
     }
 
-    /// Makes every nonce handed out so far stale.
+    /// Makes every nonce so far stale.
     pub async fn forget_nonces(&self) {
         self.ask(|g| g.nonces.forget_all()).await.expect("the mock is running");
     }
@@ -239,13 +240,13 @@ impl MockGateway {
         self.ask(move |g| g.bindings_of(&user)).await.expect("the mock is running")
     }
 
-    /// Ends the registrations of a user as if their time had come; returns how many.
+    /// Ends the registrations of a user as if they had expired. Returns how many.
     pub async fn expire_binding(&self, user: &str) -> usize {
         let user = user.to_owned();
         self.ask(move |g| g.expire_bindings(&user)).await.expect("the mock is running")
     }
 
-    /// Takes a user's clients for asleep until they register again; with `close`, closes their connections too.
+    /// Takes a user's clients for asleep until they register again. With `close`, also closes their connections.
     pub async fn sleep(&self, user: &str, close: bool) {
         let user = user.to_owned();
         self.ask(move |g| {
@@ -260,14 +261,14 @@ impl MockGateway {
         .expect("the mock is running");
     }
 
-    /// Pushes something that belongs to no call to every device of a user; returns to how many. A payload
-    /// replaces the profile's.
+    /// Sends a push that belongs to no call to every device of a user. Returns to how many. A payload replaces the
+    /// profile's.
     pub async fn send_push(&self, user: &str, kind: PushKind, text: &str, payload: Option<serde_json::Value>) -> usize {
         let (user, text) = (user.to_owned(), text.to_owned());
         self.ask(move |g| g.push_user(&user, kind, &text, payload)).await.expect("the mock is running")
     }
 
-    /// Returns what became of the upper registration that X-PIID asked for.
+    /// Returns the state of the upper registration that X-PIID asked for.
     pub async fn upstream(&self, user: &str) -> Option<Upstream> {
         let user = user.to_owned();
         self.ask(move |g| g.users.get(&user).and_then(|u| u.upstream.clone())).await.expect("the mock is running")
@@ -279,7 +280,7 @@ impl MockGateway {
         self.ask(move |g| g.refresh_upstream_now(&user)).await.expect("the mock is running");
     }
 
-    /// Plants faults.
+    /// Adds faults.
     pub async fn faults(&self, faults: Vec<Fault>) {
         self.ask(move |g| faults.into_iter().for_each(|f| g.faults.plant(f))).await.expect("the mock is running");
     }
@@ -295,12 +296,12 @@ impl MockGateway {
         .expect("the mock is running")
     }
 
-    /// Restarts the server in place: connections, nonces, transactions and calls are gone, bindings too unless kept.
+    /// Restarts the server in place: connections, nonces, transactions and calls are gone and, unless they are kept, bindings.
     pub async fn restart(&self, keep_bindings: bool) {
         self.ask(move |g| g.restart(keep_bindings)).await.expect("the mock is running");
     }
 
-    /// Waits until a question about the mock's state has the answer yes; false on time-out.
+    /// Waits until a question about the mock's state is answered with yes; false on time-out.
     pub async fn wait_until<F, Fut>(&self, mut question: F, limit: Duration) -> bool
     where
         F: FnMut() -> Fut,
@@ -378,7 +379,7 @@ impl Parts {
     }
 }
 
-/// What the control port holds: the mock ends although it listens.
+/// What the control port holds: the mock can end while the port listens.
 #[derive(Clone)]
 pub(crate) struct WeakGateway {
     commands: mpsc::WeakSender<Command>,
@@ -393,7 +394,7 @@ impl WeakGateway {
     }
 }
 
-/// A call or chat that the mock has placed.
+/// A call or chat that the mock placed.
 #[derive(Clone, Debug)]
 pub struct CallHandle {
     mock: MockGateway,
@@ -406,7 +407,7 @@ impl CallHandle {
         self.id
     }
 
-    /// Returns its state; `None` once a thousand newer calls have pushed it out.
+    /// Returns its state; `None` after a thousand newer calls.
     pub async fn report(&self) -> Option<CallReport> {
         let id = self.id;
         self.mock.ask(move |g| g.calls.get(&id).map(|c| c.report.clone())).await.expect("the mock is running")
@@ -435,22 +436,22 @@ impl CallHandle {
         self.mock.ask(move |g| g.give_up(id, true)).await.expect("the mock is running");
     }
 
-    /// The caller hangs up; false if nobody has answered.
+    /// The caller hangs up; false if no phone has answered.
     pub async fn bye(&self) -> bool {
         self.in_call("BYE", None).await
     }
 
-    /// The caller sends a new offer; false if nobody has answered.
+    /// The caller sends a new offer; false if no phone has answered.
     pub async fn reinvite(&self, sdp: &str) -> bool {
         self.in_call("INVITE", Some(sdp.to_owned())).await
     }
 
-    /// The caller asks OPTIONS inside the call; false if nobody has answered.
+    /// The caller sends OPTIONS inside the call; false if no phone has answered.
     pub async fn options(&self) -> bool {
         self.in_call("OPTIONS", None).await
     }
 
-    /// The caller sends any other request inside the call, e.g. UPDATE; false if nobody has answered.
+    /// The caller sends any other request inside the call, e.g. UPDATE; false if no phone has answered.
     pub async fn in_call(&self, method: &str, body: Option<String>) -> bool {
         let (id, method) = (self.id, method.to_owned());
         self.mock.ask(move |g| g.in_call(id, &method, body)).await.expect("the mock is running")

@@ -1,4 +1,4 @@
-//! Holding: a request waits for a sleeping client, and goes where the client registers.
+//! Holding: a request waits for a sleeping client, and goes to where the client registers.
 
 use std::time::Duration;
 
@@ -35,12 +35,12 @@ impl Gateway {
         self.calls.get(&id).is_some_and(|c| c.method == "MESSAGE")
     }
 
-    /// Tells whether a held call wants its INVITE out before the 200 of the wake-up's REGISTER.
+    /// Tells whether the INVITE of a held call must go out before the 200 of the wake-up's REGISTER.
     pub(crate) fn invites_before_200(&self, name: &str) -> bool {
         self.calls.values().any(|c| c.report.user == name && !c.is_over() && c.options.before_200)
     }
 
-    /// A client has registered: whatever is held for its user goes there.
+    /// A client has registered: all held requests for its user are sent there.
     pub(crate) fn woken(&mut self, name: &str, binding: u64) {
         let Some(flow) = self.users.get(name).and_then(|u| u.bindings.iter().find(|b| b.id == binding)).map(|b| b.flow)
         else {
@@ -49,7 +49,7 @@ impl Gateway {
         self.woken_inside(name, binding, flow);
         let mut moved = Vec::new();
         for call in self.calls.values_mut().filter(|c| c.report.user == name) {
-            // The client has moved: what still calls at its old address rings nowhere.
+            // The client has moved, so a call to its old address rings nowhere.
             for leg in call.legs.iter_mut().filter(|l| l.binding == binding && l.flow != flow) {
                 if leg.state == LegState::Calling {
                     leg.state = LegState::Done;
@@ -104,7 +104,7 @@ impl Gateway {
         }
     }
 
-    /// A connection is gone: its unanswered legs are free to be tried again.
+    /// A connection is gone: its unanswered legs can be tried again.
     pub(crate) fn legs_lost_flow(&mut self, flow: FlowId) {
         let mut touched = Vec::new();
         for (id, call) in &mut self.calls {

@@ -1,4 +1,4 @@
-//! The control port's JSON: writes what tests ask to see.
+//! The control port's JSON: writes what tests want to see.
 
 use std::time::Duration;
 

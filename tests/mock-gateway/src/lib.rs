@@ -1,6 +1,6 @@
 //! A registrar, a push gateway and a fake APNs/FCM in one, on loopback, for tests.
 //!
-//! It has its own parser, builder and digest, so that it can't be wrong together with what it tests.
+//! It has its own parser, builder and digest, so that it can't be wrong together with the code that it tests.
 //!
 //! ```
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(async {

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 const MAX_REQUEST: usize = 8 * 1024;
-/// An API that takes the question and says nothing.
+/// An API that reads the question and never answers.
 const MUTE: i8 = i8::MIN;
 
 /// `GET /mvapireq/?apientry=wsload`, answered until this is dropped.
@@ -51,12 +51,12 @@ impl LoadApi {
         self.load.store(load.and_then(|load| i8::try_from(load).ok()).unwrap_or(-1), Ordering::SeqCst);
     }
 
-    /// Takes questions from here on and never answers.
+    /// Reads further questions and never answers.
     pub fn fall_silent(&self) {
         self.load.store(MUTE, Ordering::SeqCst);
     }
 
-    /// Returns how many times it was asked for the load.
+    /// Returns how often it was asked for the load.
     pub fn asked(&self) -> usize {
         *self.asked.borrow()
     }

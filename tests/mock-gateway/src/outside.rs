@@ -1,5 +1,5 @@
-//! A call that somebody else's user agent places through the mock: it becomes a call of the mock's own, whose states go back as
-//! responses. Nobody's password is asked for, as on a trunk.
+//! A call that a foreign user agent places through the mock. It becomes one of the mock's own calls, whose states go back as
+//! responses. As on a trunk, nobody has to give a password.
 
 use crate::build::Builder;
 use crate::call::{CallOptions, CallState};
@@ -7,10 +7,10 @@ use crate::gateway::Gateway;
 use crate::parse::{Message, NameAddr, Uri};
 use crate::transport::FlowId;
 
-/// Calls from outside at once; the oldest is forgotten.
+/// The largest number of calls from outside at once. The oldest is forgotten.
 const MAX_OUTSIDE: usize = 100;
 
-/// Where the caller waits.
+/// Where the caller's request waits.
 pub(crate) struct Outside {
     call: u64,
     flow: FlowId,
@@ -21,7 +21,7 @@ pub(crate) struct Outside {
 impl Gateway {
     /// An INVITE that begins a call.
     pub(crate) fn outside_invite(&mut self, flow: FlowId, invite: &Message) {
-        // Its retransmission, before there is an answer that could be sent again.
+        // A retransmission, before there is an answer that could be sent again.
         if self
             .outside
             .iter()
@@ -44,7 +44,7 @@ impl Gateway {
         self.outside.push(Outside { call, flow, invite: invite.clone(), told: CallState::Held });
     }
 
-    /// A CANCEL. Returns whether it is of a call from outside.
+    /// A CANCEL. Returns whether it belongs to a call from outside.
     pub(crate) fn outside_cancel(&mut self, flow: FlowId, cancel: &Message) -> bool {
         let number = |message: &Message| message.cseq().map(|(number, _)| number);
         let found = self
@@ -57,7 +57,7 @@ impl Gateway {
         true
     }
 
-    /// Tells callers from outside what has become of their calls.
+    /// Tells callers from outside the state of their calls.
     pub(crate) fn tell_outside(&mut self) {
         for index in 0..self.outside.len() {
             let known = &self.outside[index];

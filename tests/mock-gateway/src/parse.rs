@@ -207,7 +207,7 @@ impl NameAddr {
 /// A SIP URI taken apart.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Uri {
-    /// `sip`, `sips`, `tel`, in lower case.
+    /// `sip`, `sips` or `tel`, in lower case.
     pub scheme: String,
     /// The user part, as written.
     pub user: Option<String>,
@@ -239,8 +239,8 @@ impl Uri {
         param(&self.params, name)
     }
 
-    /// Compares by RFC 3261, 19.1.4: parameters on one side only do not count, but for `user`,
-    /// `ttl`, `method`, `maddr` and (17.1) `transport`.
+    /// Compares by RFC 3261, 19.1.4: parameters that only one side has do not count, except `user`, `ttl`, `method`,
+    /// `maddr` and (17.1) `transport`.
     pub fn same_as(&self, other: &Uri) -> bool {
         let both = |name: &str| match (self.param(name), other.param(name)) {
             (Some(a), Some(b)) => a.eq_ignore_ascii_case(b),
@@ -345,7 +345,7 @@ pub fn split_outside(text: &str, separator: char) -> Vec<&str> {
     parts
 }
 
-/// Takes quotes off and resolves `\x` inside them.
+/// Removes the quotes and resolves `\x` inside them.
 pub fn unquote(text: &str) -> String {
     let text = text.trim();
     let Some(inner) = text.strip_prefix('"').and_then(|t| t.strip_suffix('"')) else {

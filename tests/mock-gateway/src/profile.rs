@@ -1,4 +1,4 @@
-//! Server profiles as data: what each kind of server reads, answers and forgets.
+//! Server profiles as data: what each kind of server reads, responds and forgets.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ pub enum FeatureCaps {
     WithoutStar,
 }
 
-/// How a server decides that two Contacts are the same binding.
+/// How a server decides whether two Contacts are the same binding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ContactMatch {
     /// `+sip.instance` with `reg-id` (RFC 5626), else the URI by RFC 3261, 19.1.4.
@@ -36,11 +36,11 @@ pub enum Payload {
     Flexisip,
     /// `msg_type`, `send_from`, …
     PortSip,
-    /// An empty push: RFC 8599 says nothing of its content.
+    /// An empty push: RFC 8599 gives it no content.
     Bare,
 }
 
-/// All that makes one kind of server differ from another.
+/// Everything in which one kind of server differs from another.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Profile {
     /// The name, for logs.
@@ -71,15 +71,15 @@ pub struct Profile {
     pub vapid: Option<String>,
     /// How Contacts are matched.
     pub contact_match: ContactMatch,
-    /// Whether an unregister or an expiry leaves the push binding alive.
+    /// Whether the push binding survives an unregister or an expiry.
     pub keeps_push: bool,
-    /// Whether X-PIID makes the server register upstream.
+    /// Whether X-PIID makes the server register at the upper server.
     pub registers_upstream: bool,
-    /// Whether a push asks for a fresh REGISTER before the binding expires (without X-PIID).
+    /// Whether a push asks for a new REGISTER before the binding expires (without X-PIID).
     pub sends_refresh_push: bool,
     /// Whether a cancelled call also sends a push.
     pub sends_cancel_push: bool,
-    /// Whether `pn-*` are taken out of the Request-URI of an INVITE or MESSAGE.
+    /// Whether the server removes `pn-*` from the Request-URI of an INVITE or MESSAGE.
     pub strips_pn: bool,
     /// Whether INVITE and MESSAGE carry the push's id in X-Push-ID.
     pub sends_x_push_id: bool,
@@ -87,19 +87,19 @@ pub struct Profile {
     pub payload: Payload,
     /// How REGISTER is challenged.
     pub challenges: Challenges,
-    /// The least `expires` accepted, in seconds; less gets 423.
+    /// The shortest accepted `expires`, in seconds; a shorter one gets 423.
     pub min_expires: u32,
     /// The longest lifetime, in seconds.
     pub max_expires: u32,
-    /// `Path` accepted and a `Service-Route` returned, if set.
+    /// If set, the server accepts `Path` and returns this `Service-Route`.
     pub service_route: Option<String>,
     /// The X-Sy.AuthURI to send; the digest `uri` must then be this.
     pub auth_uri: Option<String>,
-    /// How long an INVITE or MESSAGE is held for a sleeping client.
+    /// How long an INVITE or MESSAGE waits for a sleeping client.
     pub hold: Duration,
-    /// How long a leg stays silent before its client counts as asleep and is pushed.
+    /// How long a leg may stay silent before its client counts as asleep and gets a push.
     pub silence: Duration,
-    /// What it does otherwise than the standards say.
+    /// What it does differently from the standards.
     pub habits: Habits,
 }
 
@@ -192,7 +192,7 @@ impl Profile {
         Some(profile)
     }
 
-    /// A registrar that knows nothing of push.
+    /// A registrar that knows nothing about push.
     pub fn plain() -> Profile {
         Profile {
             name: "none".into(),
@@ -237,7 +237,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_listed_name_has_its_profile_and_no_other() {
+    fn every_listed_name_has_a_profile_and_others_have_none() {
         for name in Profile::NAMES {
             assert_eq!(Profile::named(name).map(|p| p.name).as_deref(), Some(name));
         }

@@ -16,22 +16,22 @@ pub struct Options {
     /// Address for SIP over UDP and TCP; port 0 picks a free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     listen: SocketAddr,
-    /// Address of the control port (TCP, JSON lines); a client that is not on loopback must first send the printed code
+    /// Address of the control port (TCP, JSON lines). A client outside loopback must first send the printed code
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     control: SocketAddr,
-    /// The kind of server to be
+    /// The kind of server to play
     #[arg(long, default_value = "mizutech", value_parser = Profile::NAMES)]
     profile: String,
-    /// Something that the server does differently from the standards; can be given several times, see --list-habits
+    /// A difference of the server from the standards, as in --list-habits. You can give it several times
     #[arg(long = "habit", value_name = "NAME", value_parser = habit)]
     habits: Vec<Habit>,
-    /// Print the habits: what each does, and where it was seen
+    /// Print the habits, each with its effect and its source
     #[arg(long)]
     list_habits: bool,
     /// Digest realm, of the gateway and of the upper server behind it
     #[arg(long, default_value = "asterisk")]
     realm: String,
-    /// A user and their password; can be given several times
+    /// A user and their password. You can give it several times
     #[arg(long = "user", value_name = "NAME:PASSWORD", value_parser = user, default_value = "alice:wonderland")]
     users: Vec<(String, String)>,
     /// Ask for no authentication
@@ -40,7 +40,7 @@ pub struct Options {
     /// End when standard input ends, so that a test that dies leaves no process
     #[arg(long)]
     exit_with_stdin: bool,
-    /// Print one line of JSON; this is the default if standard output is not a terminal
+    /// Print one line of JSON. This is the default if standard output is not a terminal
     #[arg(long)]
     json: bool,
 }
@@ -51,7 +51,7 @@ fn user(text: &str) -> Result<(String, String), String> {
 }
 
 fn habit(name: &str) -> Result<Habit, String> {
-    Habit::named(name).ok_or_else(|| "there is no such habit; --list-habits prints them all".to_owned())
+    Habit::named(name).ok_or_else(|| "unknown habit; --list-habits prints them all".to_owned())
 }
 
 /// Runs the mock until it is told to stop, by a signal, its control port or the end of standard input. `print` takes the lines

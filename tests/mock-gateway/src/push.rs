@@ -1,4 +1,4 @@
-//! The fake APNs and FCM: payloads as a server would send them, queued per token.
+//! The fake APNs and FCM: payloads as a server would send them, in a queue for each token.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,7 +13,7 @@ use crate::profile::Payload;
 use crate::seal;
 use crate::tags::{Channel, PushTarget};
 
-/// What a push is about; the number is Mizutech's `ntype`.
+/// The subject of a push. The number is Mizutech's `ntype`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PushKind {
     /// 0: an incoming call.
@@ -48,7 +48,7 @@ impl PushKind {
     }
 }
 
-/// What a push tells.
+/// The content of a push.
 #[derive(Clone, Debug)]
 pub struct Content {
     /// Its kind.
@@ -81,11 +81,11 @@ pub enum Delivery {
     Lost,
     /// Twice.
     Twice,
-    /// Refused: the token is not registered (any more).
+    /// Refused: the token is no longer registered.
     Unregistered,
 }
 
-/// A push as the push service was given it.
+/// A push, as the push service got it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Push {
     /// Counts from 1 and never repeats.
@@ -128,7 +128,7 @@ pub fn payload(vendor: Payload, channel: Channel, content: &Content) -> Value {
 /// Makes a payload that the push service cannot read.
 pub(crate) fn sealed_payload(channel: Channel, p256dh: &str, auth: &str, content: &Value) -> Value {
     let text = content.to_string();
-    // Of what is too long for a push, nothing is told rather than everything to everybody.
+    // A text that is too long for a push is left out, so that it is not readable for everybody.
     let sealed = seal::sealed(p256dh, auth, text.as_bytes()).or_else(|_| seal::sealed(p256dh, auth, b"{}"));
     let mut map = Map::from_iter([("sealed".to_owned(), json!(sealed.unwrap_or_default()))]);
     if matches!(channel, Channel::PushKit | Channel::FcmIos) {
@@ -279,7 +279,7 @@ impl PushService {
         PushService { inner: Arc::default(), changed: Arc::new(watch::channel(0).0) }
     }
 
-    /// Says how pushes to a token fare from here on.
+    /// Sets how pushes to a token are delivered from this moment on.
     pub fn set_delivery(&self, token: &str, delivery: Delivery) {
         self.with(|inner| {
             if inner.delivery.len() < MAX_PUSHES {
@@ -292,7 +292,7 @@ impl PushService {
         self.with(|inner| inner.delivery.get(token).copied().unwrap_or_default())
     }
 
-    /// Notes a push handed to the service; returns it with its number.
+    /// Notes a push for the service. Returns it with its number.
     pub(crate) fn accept(&self, mut push: Push) -> Push {
         self.with(|inner| {
             inner.last += 1;
@@ -309,7 +309,7 @@ impl PushService {
         self.changed.send_modify(|n| *n = n.wrapping_add(seq.max(1)));
     }
 
-    /// Returns every push handed to the service, refused ones included.
+    /// Returns every push for the service, including refused ones.
     pub fn history(&self) -> Vec<Push> {
         self.with(|inner| inner.history.iter().cloned().collect())
     }

@@ -1,4 +1,4 @@
-//! What was received and sent, with times: for ladders and for asserts.
+//! What was received and sent, with times, for ladders and assertions.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -68,7 +68,7 @@ impl Entry {
     }
 }
 
-/// Something a client did that the standards forbid.
+/// Something that a client did and the standards forbid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
     /// Time since the mock started.

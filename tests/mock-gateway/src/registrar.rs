@@ -20,7 +20,7 @@ const MAX_CALL_IDS: usize = 4096;
 type Headers = Vec<(String, String)>;
 
 /// What one Contact of a REGISTER asks for.
-struct Wish {
+struct WantedContact {
     contact: NameAddr,
     expires: u32,
     tags: Tags,
@@ -59,12 +59,12 @@ impl Gateway {
         if let Some(status) = self.scripted(&name, true) {
             return self.reply(flow, message, status.0, &status.1);
         }
-        let wishes = match self.wishes(&profile, message, registered) {
-            Ok(wishes) => wishes,
+        let wanted = match self.wanted(&profile, message, registered) {
+            Ok(wanted) => wanted,
             Err((status, headers)) => return self.reply(flow, message, status, &headers),
         };
-        headers.extend(listing(&profile, &wishes));
-        let touched = self.carry_out(&name, &profile, flow, message, &wishes);
+        headers.extend(listing(&profile, &wanted));
+        let touched = self.carry_out(&name, &profile, flow, message, &wanted);
         let now = Instant::now();
         if let Some(user) = self.users.get_mut(&name) {
             user.expire(now);
@@ -72,9 +72,9 @@ impl Gateway {
                 headers.push(("Contact".into(), binding.contact_line(now)));
             }
         }
-        let ours: Vec<String> = wishes.iter().map(|wish| wish.contact.uri.clone()).collect();
+        let ours: Vec<String> = wanted.iter().map(|want| want.contact.uri.clone()).collect();
         habits.twist(&mut headers, &ours, self.flows.get(flow).map(|f| f.remote));
-        if let Some(user) = self.users.get_mut(&name).filter(|_| wishes.iter().any(|wish| wish.expires > 0)) {
+        if let Some(user) = self.users.get_mut(&name).filter(|_| wanted.iter().any(|want| want.expires > 0)) {
             user.registered = user.registered.wrapping_add(1);
         }
         if let Some(route) = &profile.service_route {
@@ -86,7 +86,7 @@ impl Gateway {
             self.woken(&name, *binding);
         }
         self.reply(flow, message, 200, &headers);
-        self.upstream_for(&name, &profile, message, &wishes.iter().map(|w| w.expires).collect::<Vec<_>>());
+        self.upstream_for(&name, &profile, message, &wanted.iter().map(|w| w.expires).collect::<Vec<_>>());
         for binding in touched {
             if !early.contains(&binding) {
                 self.woken(&name, binding);
@@ -200,7 +200,7 @@ impl Gateway {
         Ok(next.map(|nonce| (field.to_owned(), format!("nextnonce=\"{nonce}\""))).into_iter().collect())
     }
 
-    /// Returns the realm that a user is asked for.
+    /// Returns the realm of a user's challenge.
     fn realm_for(&self, name: &str, habits: Habits) -> String {
         let moved = habits.has(Habit::RealmChanges) && self.users.get(name).is_some_and(|u| u.registered > 0);
         if moved { format!("{}-2", self.config.realm) } else { self.config.realm.clone() }
@@ -235,7 +235,12 @@ impl Gateway {
         (*status, headers)
     }
 
-    fn wishes(&mut self, profile: &Profile, message: &Message, registered: u32) -> Result<Vec<Wish>, (u16, Headers)> {
+    fn wanted(
+        &mut self,
+        profile: &Profile,
+        message: &Message,
+        registered: u32,
+    ) -> Result<Vec<WantedContact>, (u16, Headers)> {
         let habits = profile.habits;
         let longest = if habits.has(Habit::LifetimeCut) { profile.max_expires.min(60) } else { profile.max_expires };
         let of_message = message.header("Expires").and_then(|v| v.parse::<u32>().ok());
@@ -245,7 +250,7 @@ impl Gateway {
             self.record.violation("bad-star", message.header("Expires").unwrap_or_default().into());
             return Err((400, Vec::new()));
         }
-        let mut wishes = Vec::new();
+        let mut wanted = Vec::new();
         for contact in contacts.iter().take(MAX_BINDINGS) {
             let contact = NameAddr::parse(contact);
             let asked =
@@ -271,24 +276,24 @@ impl Gateway {
             if habits.has(Habit::PushStripped) {
                 tags.bind = None;
             }
-            wishes.push(Wish { expires: asked.min(longest), contact, tags });
+            wanted.push(WantedContact { expires: asked.min(longest), contact, tags });
         }
-        let removes = !wishes.is_empty() && wishes.iter().all(|wish| wish.expires == 0);
+        let removes = !wanted.is_empty() && wanted.iter().all(|want| want.expires == 0);
         let pushes = contacts.iter().any(|contact| contact.contains(";pn-"));
         if let Some(refusal) = habits.removal_refusal(pushes).filter(|_| removes) {
             return Err(refusal);
         }
-        Ok(wishes)
+        Ok(wanted)
     }
 
-    /// Changes the bindings; returns the ids of those made or refreshed.
+    /// Changes the bindings. Returns the ids of those that were made or refreshed.
     fn carry_out(
         &mut self,
         name: &str,
         profile: &Profile,
         flow: FlowId,
         message: &Message,
-        wishes: &[Wish],
+        wanted: &[WantedContact],
     ) -> Vec<u64> {
         let now = Instant::now();
         let (call_id, cseq) = (message.call_id(), message.cseq().map_or(0, |(n, _)| n));
@@ -296,20 +301,20 @@ impl Gateway {
         let apart = profile.habits.has(Habit::OldTokenStays);
         let rule = if apart { ContactMatch::Exact } else { profile.contact_match };
         let mut touched = Vec::new();
-        for wish in wishes {
+        for want in wanted {
             let id = self.serial();
             let Some(user) = self.users.get_mut(name) else { return touched };
-            if wish.contact.uri == "*" {
+            if want.contact.uri == "*" {
                 user.bindings.retain_mut(|b| outlives_unregister(profile, b));
                 continue;
             }
-            if wish.tags.unbind {
-                unbind(user, profile, &wish.contact, call_id);
+            if want.tags.unbind {
+                unbind(user, profile, &want.contact, call_id);
             }
-            let found = user.bindings.iter().position(|b| same_binding(rule, &b.contact, &wish.contact));
-            if wish.expires == 0 {
-                // As another device's, the old token's Contact is not this one's to remove.
-                let another = profile.habits.has(Habit::OldTokenStays) && wishes.iter().any(|w| w.expires > 0);
+            let found = user.bindings.iter().position(|b| same_binding(rule, &b.contact, &want.contact));
+            if want.expires == 0 {
+                // The Contact with the old token counts as another device's, so this one may not remove it.
+                let another = profile.habits.has(Habit::OldTokenStays) && wanted.iter().any(|w| w.expires > 0);
                 if profile.habits.has(Habit::RemovalNotDone) || another {
                     continue;
                 }
@@ -320,7 +325,7 @@ impl Gateway {
                 }
                 continue;
             }
-            if wish.tags.query.is_some() && !profile.query_leaves_binding && profile.sends_555 {
+            if want.tags.query.is_some() && !profile.query_leaves_binding && profile.sends_555 {
                 continue;
             }
             let previous = found.map(|at| user.bindings.remove(at));
@@ -328,18 +333,18 @@ impl Gateway {
                 self.record.violation("call-id-changed", format!("{} after {}", call_id, before.call_id));
             }
             let push =
-                wish.tags.bind.clone().filter(|t| t.dialect != tags::Dialect::Rfc8599 || profile.serves(&t.provider));
+                want.tags.bind.clone().filter(|t| t.dialect != tags::Dialect::Rfc8599 || profile.serves(&t.provider));
             let push = match (push, &previous) {
                 (Some(push), _) => Some(push),
                 // Mizutech keeps a binding whose refresh came without tags; RFC 8599 does not.
-                (None, Some(before)) if profile.keeps_push && !wish.tags.unbind => before.push.clone(),
+                (None, Some(before)) if profile.keeps_push && !want.tags.unbind => before.push.clone(),
                 _ => None,
             };
             let mut known = previous.as_ref().map(|b| b.id);
             if let Some(push) = &push
                 && profile.reads_mpush
             {
-                // One token is one device: a client that came back on another port replaces itself.
+                // One token is one device: a client that comes back on another port replaces itself.
                 let same = |b: &Binding| !apart && b.push.as_ref().is_some_and(|p| p.token == push.token);
                 if user.bindings.iter().any(|b| same(b) && b.call_id != call_id) {
                     self.record.violation("call-id-changed", format!("{call_id}, with the same token"));
@@ -353,10 +358,10 @@ impl Gateway {
             let id = known.unwrap_or(id);
             user.bindings.push(Binding {
                 id,
-                contact: wish.contact.clone(),
+                contact: want.contact.clone(),
                 registered: true,
                 asleep: false,
-                until: now + Duration::from_secs(u64::from(wish.expires)),
+                until: now + Duration::from_secs(u64::from(want.expires)),
                 push: push.clone(),
                 call_id: call_id.into(),
                 cseq,
@@ -364,10 +369,10 @@ impl Gateway {
             });
             touched.push(id);
             let user = name.to_owned();
-            self.timer(Duration::from_secs(u64::from(wish.expires)), Timer::Expiry { user: user.clone() });
+            self.timer(Duration::from_secs(u64::from(want.expires)), Timer::Expiry { user: user.clone() });
             if profile.sends_refresh_push && push.is_some() && !piid {
-                let lead = wish.expires / 4;
-                let after = Duration::from_secs(u64::from(wish.expires - lead.min(30)));
+                let lead = want.expires / 4;
+                let after = Duration::from_secs(u64::from(want.expires - lead.min(30)));
                 self.timer(after, Timer::RefreshPush { user, binding: id, cseq });
             }
         }
@@ -381,7 +386,7 @@ impl Gateway {
         }
     }
 
-    /// Ends the registration of a user's bindings as if their time had come.
+    /// Ends the registration of a user's bindings as if they had expired.
     pub(crate) fn expire_bindings(&mut self, name: &str) -> usize {
         let now = Instant::now();
         let Some(user) = self.users.get_mut(name) else { return 0 };
@@ -402,7 +407,7 @@ impl Gateway {
     }
 }
 
-/// Tells whether a binding survives its unregister as a push binding, and marks it if so.
+/// Tells whether a binding survives its unregister as a push binding. If so, marks it.
 fn outlives_unregister(profile: &Profile, binding: &mut Binding) -> bool {
     let keeps = binding.push.as_ref().is_some_and(|push| profile.keeps_push || profile.habits.keeps(push));
     if keeps {
@@ -412,7 +417,8 @@ fn outlives_unregister(profile: &Profile, binding: &mut Binding) -> bool {
     keeps
 }
 
-/// Takes the push off the client that says null: known by its Contact, its Call-ID, or as the only one.
+/// Removes the push of the client that sends null. The client is found by its Contact or its Call-ID, or because it is
+/// the only one.
 fn unbind(user: &mut User, profile: &Profile, contact: &NameAddr, call_id: &str) {
     let alone = user.bindings.iter().filter(|b| b.push.is_some()).count() == 1;
     let mut hit = false;
@@ -434,34 +440,34 @@ fn nc_of(text: &str) -> Option<u32> {
 }
 
 /// Returns the Feature-Caps of a 200 (RFC 8599, 4 and RFC 6809).
-fn listing(profile: &Profile, wishes: &[Wish]) -> Headers {
+fn listing(profile: &Profile, wanted: &[WantedContact]) -> Headers {
     let star = match profile.feature_caps {
         FeatureCaps::Silent => return Vec::new(),
         FeatureCaps::Standard => "*;",
         FeatureCaps::WithoutStar => "",
     };
     let mut headers: Headers = Vec::new();
-    for wish in wishes {
-        let bound = wish.tags.bind.as_ref().filter(|b| b.dialect == tags::Dialect::Rfc8599);
-        let named = bound.map(|b| b.provider.clone()).or_else(|| wish.tags.query.clone());
+    for want in wanted {
+        let bound = want.tags.bind.as_ref().filter(|b| b.dialect == tags::Dialect::Rfc8599);
+        let named = bound.map(|b| b.provider.clone()).or_else(|| want.tags.query.clone());
         let providers = match named.as_deref() {
             None => continue,
             Some("") => profile.providers.clone(),
             Some(one) if profile.serves(one) => vec![one.to_owned()],
             Some(_) => continue,
         };
-        let wakes_itself = wish.contact.param("+sip.pnsreg").is_some();
+        let wakes_itself = want.contact.param("+sip.pnsreg").is_some();
         for provider in providers {
             let mut value = format!("{star}+sip.pns={}", quote(&provider));
             if let Some(vapid) = profile.vapid.as_ref().filter(|_| provider == "webpush") {
                 value.push_str(&format!(";+sip.vapid={}", quote(vapid)));
             }
-            if bound.is_some() && wish.expires > 0 {
+            if bound.is_some() && want.expires > 0 {
                 if let Some(seconds) = profile.pnsreg.filter(|_| wakes_itself || star.is_empty()) {
                     value.push_str(&format!(";+sip.pnsreg=\"{seconds}\""));
                 }
                 if profile.purr {
-                    value.push_str(&format!(";+sip.pnspurr=\"{}\"", purr(&wish.contact.uri)));
+                    value.push_str(&format!(";+sip.pnspurr=\"{}\"", purr(&want.contact.uri)));
                 }
             }
             if !headers.iter().any(|(_, v)| *v == value) {
@@ -472,7 +478,7 @@ fn listing(profile: &Profile, wishes: &[Wish]) -> Headers {
     headers
 }
 
-/// What a dialog must carry as `pn-purr` in its Contact for its client to be woken inside the call (RFC 8599, 6).
+/// The `pn-purr` that a dialog's Contact must carry so that its client can be woken inside the call (RFC 8599, 6).
 pub(crate) fn purr(contact: &str) -> String {
     crate::digest::md5_hex(contact)[..16].to_owned()
 }

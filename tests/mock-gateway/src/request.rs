@@ -1,4 +1,4 @@
-//! What the control port understands: each op with the fields it has, and nothing else.
+//! The requests of the control port: each op with its own fields, and nothing else.
 
 use std::time::Duration;
 
@@ -141,7 +141,7 @@ pub(crate) enum Request {
 }
 
 impl Request {
-    /// Reads `{"op": …, …}`, of which `id` has been taken off.
+    /// Reads `{"op": …, …}` after `id` was removed.
     pub(crate) fn read(mut fields: Map<String, Value>) -> Result<Request, String> {
         let op = match fields.remove("op") {
             Some(Value::String(op)) => op,
@@ -172,7 +172,7 @@ impl Request {
     }
 }
 
-/// Milliseconds, a day at most.
+/// Milliseconds, at most a day.
 #[derive(Clone, Copy, Debug, Deserialize)]
 pub(crate) struct Ms(u64);
 
@@ -182,7 +182,7 @@ impl Ms {
     }
 }
 
-/// Tells `null` from what was not said at all.
+/// Tells `null` from a missing key.
 fn said<'de, D: Deserializer<'de>, T: Deserialize<'de>>(value: D) -> Result<Option<Option<T>>, D::Error> {
     Option::deserialize(value).map(Some)
 }
@@ -209,7 +209,7 @@ parsed!(AlgorithmName(Algorithm) from String, |name| Algorithm::from_token(name)
 parsed!(Ntype(PushKind) from u64, |number| PushKind::from_number(*number), "0 to 4");
 parsed!(Status(u16) from u16, |status| (100..700).contains(status).then_some(*status), "100 to 699");
 parsed!(
-    /// A state, or `over` for each that ends a call.
+    /// A state, or `over` for all states that end a call.
     StateName(String) from String,
     |name| (name == "over" || CallState::NAMES.contains(&name.as_str())).then(|| name.clone()),
     format!("over, {}", CallState::NAMES.join(", "))
@@ -371,7 +371,7 @@ impl Reply {
 #[serde(deny_unknown_fields)]
 pub(crate) struct CallFields {
     pub(crate) user: String,
-    /// Of a chat only.
+    /// Only for a chat.
     pub(crate) text: Option<String>,
     from: Option<String>,
     display: Option<String>,
@@ -609,7 +609,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_misspelt_is_refused_by_its_name() {
+    fn a_misspelt_key_is_refused_with_its_name() {
         for (request, named) in [
             (json!({"op": "plcae_call", "user": "alice"}), "plcae_call"),
             (json!({"op": 7}), "op"),
@@ -643,7 +643,7 @@ mod tests {
     }
 
     #[test]
-    fn each_operation_of_the_readme_is_understood_and_refuses_a_key_that_it_does_not_know() {
+    fn each_operation_of_the_readme_works_and_refuses_an_unknown_key() {
         let readme = include_str!("../README.md");
         let examples = readme.split('`').filter(|text| text.starts_with('{') && text.contains("\"op\""));
         let mut operations = std::collections::BTreeSet::new();
@@ -661,7 +661,7 @@ mod tests {
     }
 
     #[test]
-    fn a_null_is_told_from_what_was_not_said() {
+    fn a_null_is_told_from_a_missing_key() {
         let sdp = |request| match read(request) {
             Ok(Request::PlaceCall(call)) => call.options().body,
             other => panic!("{other:?}"),
@@ -671,7 +671,7 @@ mod tests {
     }
 
     #[test]
-    fn fault_fields_that_do_not_go_together_are_refused() {
+    fn fault_fields_that_exclude_each_other_are_refused() {
         for fault in [
             json!({"action": "garbage", "direction": "received"}),
             json!({"action": "drop", "kind": "request", "status": 200}),

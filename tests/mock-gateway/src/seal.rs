@@ -1,5 +1,5 @@
-//! Seals a push as a server does: `aes128gcm` for web push (RFC 8188, RFC 8291), and the envelope for a key that the server
-//! handed over. It shares no code and no library with what opens it.
+//! Seals a push as a server does: `aes128gcm` for web push (RFC 8188, RFC 8291), and the envelope for a key from the
+//! server. It shares no code and no library with the code that opens it.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -8,7 +8,7 @@ use ring::agreement::{ECDH_P256, EphemeralPrivateKey, UnparsedPublicKey, agree_e
 use ring::hkdf::{HKDF_SHA256, KeyType, Prk, Salt};
 use ring::rand::{SecureRandom, SystemRandom};
 
-/// Content is padded to the next of these, in bytes, so that its length says little.
+/// Content is padded to the next of these sizes, in bytes, so that its length says little.
 const BUCKETS: [usize; 5] = [256, 512, 1024, 2048, 2800];
 const RECORD: u32 = 4096;
 
@@ -22,7 +22,7 @@ impl KeyType for Length {
 
 fn expand<const N: usize>(from: &Prk, info: &[&[u8]]) -> [u8; N] {
     let mut out = [0; N];
-    from.expand(info, Length(N)).and_then(|okm| okm.fill(&mut out)).expect("not too long");
+    from.expand(info, Length(N)).and_then(|okm| okm.fill(&mut out)).expect("it must not take too long");
     out
 }
 
@@ -51,7 +51,7 @@ pub fn web_push(p256dh: &str, auth: &str, content: &[u8]) -> Result<Vec<u8>, Str
     let input = agree_ephemeral(own, &UnparsedPublicKey::new(&ECDH_P256, &theirs), |shared| {
         expand::<32>(&Salt::new(HKDF_SHA256, &auth).extract(shared), &info)
     });
-    let input = input.map_err(|_| "p256dh: is no point of the curve".to_owned())?;
+    let input = input.map_err(|_| "p256dh: is not a point of the curve".to_owned())?;
     let salt = random::<16>();
     let keys = Salt::new(HKDF_SHA256, &salt).extract(&input);
     let key: [u8; 16] = expand(&keys, &[b"Content-Encoding: aes128gcm\0"]);
@@ -71,7 +71,7 @@ pub fn sealed(p256dh: &str, auth: &str, content: &[u8]) -> Result<String, String
     Ok(URL_SAFE_NO_PAD.encode(web_push(p256dh, auth, content)?))
 }
 
-/// Seals content with a key that the server handed over. Returns the text under `sealed`.
+/// Seals content with a key from the server. Returns the text under `sealed`.
 ///
 /// # Errors
 /// What is wrong with the key, or that the content is longer than 2,800 bytes.

@@ -3,7 +3,7 @@
 use crate::parse::{Message, NameAddr, Param, Uri, param, params_of, percent_decode};
 use crate::profile::Profile;
 
-/// The way a push binding was asked for.
+/// How a push binding was requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
     /// X-MPUSH.
@@ -31,7 +31,7 @@ impl Dialect {
     }
 }
 
-/// The push service a payload is shaped for.
+/// The push service of a payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Channel {
     /// FCM on Android.
@@ -76,8 +76,8 @@ pub struct PushTarget {
 }
 
 impl PushTarget {
-    /// Tells whether a device's token is this target's, or one of the two that Flexisip
-    /// (`A:voip&B:remote`) and PortSIP (`A|B`) carry.
+    /// Tells whether a device's token is this target's, or one of the two that Flexisip (`A:voip&B:remote`) and PortSIP
+    /// (`A|B`) send.
     pub fn is_for(&self, token: &str) -> bool {
         let bare = |part: &str| part.strip_suffix(":voip").or(part.strip_suffix(":remote")).unwrap_or(part) == token;
         self.token == token || self.token.split(['&', '|']).any(bare)
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn a_device_knows_its_token_among_two() {
+    fn a_target_matches_each_of_its_two_tokens() {
         let mut target = mpush("i:app:AB:voip&CD:remote").expect("good");
         assert!(target.is_for("AB") && target.is_for("CD") && !target.is_for("A"));
         target.token = "V|A".into();
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn portsip_unbinds_when_nothing_is_allowed() {
+    fn portsip_unbinds_when_no_kind_of_push_is_allowed() {
         let profile = Profile::named("portsip").expect("known");
         let message = Message::parse(
             b"REGISTER sip:a SIP/2.0\r\nX-Push: device-os=ios;device-uid=V|A;allow-call-push=false;allow-message-push=false;app-id=x\r\n\r\n",

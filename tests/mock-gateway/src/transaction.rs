@@ -1,4 +1,4 @@
-//! Transactions: RFC 3261, 17.1 for what the mock asks, 17.2 for what it answers.
+//! Transactions: RFC 3261, 17.1 for the mock's requests, 17.2 for its answers.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -15,14 +15,14 @@ pub(crate) const T2: Duration = Duration::from_secs(4);
 /// Timers B and F: 64 × T1.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(32);
 
-/// Whose request it is.
+/// Who sent the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Owner {
     pub(crate) call: u64,
     pub(crate) leg: usize,
 }
 
-/// A request sent and not forgotten.
+/// A request that was sent and is still remembered.
 #[derive(Debug)]
 pub(crate) struct ClientTransaction {
     pub(crate) method: String,
@@ -36,7 +36,7 @@ pub(crate) struct ClientTransaction {
 }
 
 impl ClientTransaction {
-    /// Returns the wait until the next retransmission, doubling it as timers A and E do.
+    /// Returns the wait until the next retransmission, and doubles it as timers A and E do.
     pub(crate) fn next_interval(&mut self) -> Duration {
         let current = self.interval;
         self.interval = if self.method == "INVITE" { current * 2 } else { (current * 2).min(T2) };

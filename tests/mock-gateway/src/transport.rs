@@ -1,6 +1,6 @@
 //! Sockets: one UDP socket, and any number of connections that carry SIP.
 //!
-//! A connection-oriented transport implements `Connection`; TCP is here, TLS and WebSocket can be added beside it.
+//! A connection-oriented transport implements `Connection`. TCP is here; TLS and WebSocket can be added.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 
 use crate::parse::frame;
 
-/// Names a flow (RFC 5626): a connection, or a pair of UDP addresses. Never used twice.
+/// The id of a flow (RFC 5626): a connection, or a pair of UDP addresses. No id is used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FlowId(pub u64);
 
@@ -45,7 +45,7 @@ pub enum Transport {
 }
 
 impl Transport {
-    /// Returns the name that Via carries.
+    /// Returns the name in the Via.
     pub fn via(self) -> &'static str {
         match self {
             Transport::Udp => "UDP",
@@ -61,13 +61,13 @@ impl Transport {
     }
 }
 
-/// A connection that carries whole messages one way and any bytes the other.
+/// A connection that delivers whole messages and sends any bytes.
 pub(crate) trait Connection: Send + 'static {
-    /// Returns the next message or keep-alive; `None` when the peer is done. Safe to cancel.
+    /// Returns the next message or keep-alive; `None` when the peer has finished. Safe to cancel.
     fn receive(&mut self) -> impl Future<Output = Option<Vec<u8>>> + Send;
     /// Sends bytes as they are.
     fn send(&mut self, bytes: &[u8]) -> impl Future<Output = io::Result<()>> + Send;
-    /// Makes the coming drop abort the connection instead of closing it.
+    /// Makes the next drop abort the connection instead of closing it.
     fn arm_reset(&mut self);
 }
 
@@ -100,7 +100,7 @@ impl Connection for TcpConnection {
     }
 }
 
-/// What the sockets tell the gateway.
+/// What the sockets report to the gateway.
 #[derive(Debug)]
 pub(crate) enum Arrival {
     Opened { out: mpsc::Sender<Outgoing>, transport: Transport, remote: SocketAddr, flow: FlowId },
@@ -132,7 +132,7 @@ pub(crate) struct Flow {
 
 const MAX_FLOWS: usize = 10_000;
 
-/// Every open flow, and the tasks that serve them; dropping it closes all.
+/// Every open flow, and the tasks that serve them. Dropping it closes all.
 pub(crate) struct Flows {
     udp: Arc<UdpSocket>,
     open: HashMap<FlowId, Flow>,
@@ -156,7 +156,7 @@ impl Flows {
         Ok((flows, local))
     }
 
-    /// Returns the flow of a UDP peer, making it if it is new.
+    /// Returns the flow of a UDP peer, and creates it if it is new.
     pub(crate) fn datagram_flow(&mut self, remote: SocketAddr) -> FlowId {
         if let Some(flow) = self.by_address.get(&remote) {
             return *flow;
@@ -189,7 +189,7 @@ impl Flows {
         self.open.keys().copied().collect()
     }
 
-    /// Sends bytes; what the socket cannot take at once is lost, as on a real network.
+    /// Sends bytes. What the socket cannot take at once is lost, as on a real network.
     pub(crate) fn send(&self, id: FlowId, bytes: Vec<u8>) -> bool {
         let Some(flow) = self.open.get(&id) else { return false };
         match &flow.out {
@@ -223,7 +223,7 @@ async fn bind_both(address: SocketAddr) -> io::Result<(UdpSocket, TcpListener)> 
 async fn read_datagrams(socket: Arc<UdpSocket>, arrivals: mpsc::Sender<Arrival>) {
     let mut buffer = vec![0; 65_536];
     loop {
-        // An ICMP error of an earlier send may surface here; it says nothing about this socket.
+        // An ICMP error for an earlier send may show up here. It says nothing about this socket.
         let Ok((length, remote)) = socket.recv_from(&mut buffer).await else {
             tokio::time::sleep(Duration::from_millis(1)).await;
             continue;

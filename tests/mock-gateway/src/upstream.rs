@@ -1,4 +1,4 @@
-//! The mock's own registration at the upper SIP server, with X-PIID in the password's place.
+//! The mock's own registration at the upper SIP server, with X-PIID instead of the password.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -52,7 +52,7 @@ impl Gateway {
         upstream.status = None;
         let job = Job {
             server,
-            // The domain as the client named it decides the address of record; the packets stay in this process.
+            // The domain from the client decides the address of record. The packets stay in this process.
             domain: upstream.domain.clone().or(upstream.server.clone()).unwrap_or_else(|| server.to_string()),
             user: name.to_owned(),
             ha1: upstream.piid.clone(),
@@ -61,7 +61,7 @@ impl Gateway {
             first_cseq: u32::try_from(self.serial() & 0x3fff_ffff).unwrap_or(1),
             expires,
         };
-        // An aborted task (the mock ended) simply never reports.
+        // A task that was aborted because the mock ended never reports.
         let (arrivals, user) = (self.arrivals.clone(), name.to_owned());
         self.tasks.spawn(async move {
             let (status, expires) = job.run().await.unwrap_or((408, 0));
@@ -82,7 +82,7 @@ impl Gateway {
                 self.timer(after, Timer::RefreshUpstream { user: name.to_owned(), completed });
             }
         } else {
-            // A refused upper registration takes the push binding with it, as the vendor documents.
+            // A refused upper registration also removes the push binding, as the vendor documents.
             for binding in &mut user.bindings {
                 binding.push = None;
             }
@@ -98,7 +98,7 @@ impl Gateway {
         }
     }
 
-    /// Registers upstream at once, as half the expiry would.
+    /// Registers upstream at once, as it would after half the lifetime.
     pub(crate) fn refresh_upstream_now(&mut self, name: &str) {
         self.register_upstream(name, EXPIRES);
     }

@@ -11,7 +11,7 @@ use crate::push::{Content, Delivery, Push, PushKind, payload, sealed_payload};
 use crate::tags::{Channel, PushTarget};
 
 impl Gateway {
-    /// Hands a push to the push service; a dead token takes its binding with it.
+    /// Gives a push to the push service. A dead token also removes its binding.
     pub(crate) fn push(
         &mut self,
         name: &str,
@@ -68,7 +68,7 @@ impl Gateway {
         !unregistered
     }
 
-    /// Pushes something that belongs to no call to every device of a user; returns to how many.
+    /// Sends a push that belongs to no call to every device of a user. Returns to how many.
     pub(crate) fn push_user(
         &mut self,
         name: &str,
@@ -94,7 +94,7 @@ impl Gateway {
         targets.iter().filter(|target| self.push(name, target, &content, own.clone())).count()
     }
 
-    /// Wakes a client whose registration is about to expire, unless it has refreshed meanwhile.
+    /// Wakes a client whose registration is about to expire, unless it has refreshed since.
     pub(crate) fn push_refresh(&mut self, name: &str, binding: u64, cseq: u32) {
         let found = self.users.get(name).and_then(|u| u.bindings.iter().find(|b| b.id == binding && b.cseq == cseq));
         if found.is_some_and(|b| b.push.is_some()) {
@@ -102,7 +102,7 @@ impl Gateway {
         }
     }
 
-    /// Pushes for a call to one binding; returns whether the push service took it.
+    /// Sends a push for a call to one binding. Returns whether the push service accepted it.
     pub(crate) fn push_call(&mut self, call_id: u64, binding: u64, kind: PushKind) -> bool {
         let Some(call) = self.calls.get(&call_id) else { return false };
         let name = call.report.user.clone();

@@ -1,4 +1,4 @@
-//! Calls and chats against a hand-written UDP peer, and faults on the way.
+//! Calls and chats with a hand-written UDP peer, and faults on the path.
 
 mod peer;
 
@@ -55,7 +55,10 @@ async fn an_invite_is_retransmitted_until_a_provisional_response() {
     assert_eq!(peer.request("INVITE").await, first, "timer A");
     peer.reply(&first, "100 Trying", "").await;
     tokio::time::sleep(Duration::from_millis(50)).await;
-    assert!(peer.receive_within(Duration::from_millis(1300)).await.is_none(), "silent once heard");
+    assert!(
+        peer.receive_within(Duration::from_millis(1300)).await.is_none(),
+        "the server is silent after it answered once"
+    );
     peer.reply(&first, "486 Busy Here", "").await;
     assert_eq!(peer.request("ACK").await.via(), first.via());
     assert_eq!(call.wait_end(LIMIT).await.map(|r| r.state), Some(CallState::Rejected(486)));
@@ -80,7 +83,7 @@ async fn a_cancel_waits_for_a_provisional_response_and_carries_its_reason() {
 }
 
 #[tokio::test]
-async fn a_sleeping_client_is_pushed_and_its_call_held_until_it_registers() {
+async fn a_sleeping_client_gets_a_push_and_its_call_waits_until_it_registers() {
     let mock = open_mock("xmpush").await;
     let mut peer = registered(&mock).await;
     mock.sleep("alice", false).await;
@@ -97,7 +100,7 @@ async fn a_sleeping_client_is_pushed_and_its_call_held_until_it_registers() {
 }
 
 #[tokio::test]
-async fn a_client_that_comes_back_on_another_port_gets_the_call_there_and_its_refusal_counts() {
+async fn a_client_that_comes_back_on_another_port_gets_the_call_there_and_can_refuse_it() {
     let mock = open_mock("xmpush").await;
     let old = registered(&mock).await;
     mock.change_profile(None, |p| p.silence = Duration::from_millis(50)).await;
@@ -125,7 +128,7 @@ async fn the_invite_may_come_before_the_200() {
 }
 
 #[tokio::test]
-async fn a_client_that_never_wakes_is_unreachable_and_a_silent_one_is_pushed() {
+async fn a_client_that_never_wakes_is_unreachable_and_a_silent_one_gets_a_push() {
     let mock = open_mock("xmpush").await;
     let _peer = registered(&mock).await;
     mock.change_profile(None, |p| p.silence = Duration::from_millis(100)).await;
@@ -136,7 +139,7 @@ async fn a_client_that_never_wakes_is_unreachable_and_a_silent_one_is_pushed() {
 }
 
 #[tokio::test]
-async fn a_call_forks_and_the_phone_that_lost_hears_that_it_was_answered_elsewhere() {
+async fn a_call_forks_and_the_other_phone_learns_that_it_was_answered_elsewhere() {
     let mock = open_mock("none").await;
     let (one, two) = (registered(&mock).await, registered(&mock).await);
     let call = mock.place_call("alice", soon()).await;
@@ -171,7 +174,7 @@ async fn a_lost_ack_is_sent_for_the_retransmitted_2xx() {
 }
 
 #[tokio::test]
-async fn a_planned_cancel_comes_at_its_phase_and_a_bell_stops_after_its_time() {
+async fn a_planned_cancel_comes_at_its_phase_and_ringing_stops_after_its_time() {
     let mock = open_mock("none").await;
     let peer = registered(&mock).await;
     let end = Some(PlannedEnd { phase: Phase::Ringing, after: Duration::from_millis(50), elsewhere: false });
@@ -187,7 +190,7 @@ async fn a_planned_cancel_comes_at_its_phase_and_a_bell_stops_after_its_time() {
 }
 
 #[tokio::test]
-async fn a_chat_is_pushed_held_and_delivered() {
+async fn a_chat_leads_to_a_push_waits_and_is_delivered() {
     let mock = open_mock("xmpush").await;
     let mut peer = registered(&mock).await;
     mock.sleep("alice", false).await;

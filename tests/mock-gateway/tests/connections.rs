@@ -119,7 +119,7 @@ async fn the_control_port_drives_a_call_from_push_to_end() {
 }
 
 #[tokio::test]
-async fn the_control_port_closes_on_a_line_that_is_no_json_object_and_does_nothing_of_what_follows() {
+async fn the_control_port_closes_after_a_line_that_is_no_json_object_and_ignores_the_rest() {
     let mock = peer::mock("none").await;
     let address = control::listen(&mock, "127.0.0.1:0".parse().expect("an address")).await.expect("loopback is there");
     let huge = "x".repeat(2 << 20) + "\n";
@@ -141,10 +141,10 @@ async fn the_control_port_closes_on_a_line_that_is_no_json_object_and_does_nothi
     ] {
         let mut stream = TcpStream::connect(address).await.expect("listening");
         let text = format!("{first}{}\n", json!({"op": "set_realm", "realm": "stolen"}));
-        // It may close before it has read all.
+        // It may close before it has read everything.
         let _ = stream.write_all(text.as_bytes()).await;
         let mut answer = Vec::new();
-        // The rest of what was written may reset the connection; closed it is either way.
+        // The unread rest may reset the connection. It is closed in both cases.
         let _ = timeout(LIMIT, stream.read_to_end(&mut answer)).await.expect("it closes");
         let first = &first[..first.len().min(80)];
         assert!(!String::from_utf8_lossy(&answer).contains("\"ok\":true"), "{first:?}: {answer:?}");
@@ -157,10 +157,10 @@ async fn the_control_port_closes_on_a_line_that_is_no_json_object_and_does_nothi
 }
 
 #[tokio::test]
-async fn a_code_is_good_once() {
+async fn a_code_is_valid_once() {
     let mock = open_mock("none").await;
     let any = "0.0.0.0:0".parse().expect("an address");
-    assert!(control::listen(&mock, any).await.is_err(), "who listens there needs the code");
+    assert!(control::listen(&mock, any).await.is_err(), "another machine needs the code");
     let open = control::open(&mock, any).await.expect("it can be bound");
     let near = std::net::SocketAddr::from(([127, 0, 0, 1], open.address.port()));
     let connect = async |to| Control(BufReader::new(TcpStream::connect(to).await.expect("listening")));
@@ -169,7 +169,7 @@ async fn a_code_is_good_once() {
     assert_eq!(first.ask(json!({"op": "info"})).await["ok"], true, "loopback needs no code");
     let answer = first.ask(hello(&open.code)).await;
     let next = answer["next_code"].as_str().expect("the next one").to_owned();
-    assert_eq!(connect(near).await.ask(hello(&open.code)).await["ok"], false, "it was good once");
+    assert_eq!(connect(near).await.ask(hello(&open.code)).await["ok"], false, "it was valid once");
     assert_eq!(connect(near).await.ask(hello(&next)).await["ok"], true);
 }
 

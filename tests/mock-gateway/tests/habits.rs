@@ -21,7 +21,7 @@ fn the_readme_lists_every_habit() {
     if std::env::var_os("SIPWAKE_WRITE_DOCS").is_some() {
         return std::fs::write(README, format!("{before}{BEGIN}{table}{END}{after}")).expect("it can be written");
     }
-    assert_eq!(listed, table, "SIPWAKE_WRITE_DOCS=1 cargo test -p mock-gateway --test habits writes it anew");
+    assert_eq!(listed, table, "SIPWAKE_WRITE_DOCS=1 cargo test -p mock-gateway --test habits writes it again");
 }
 
 const PUSH: &str = ";pn-provider=fcm;pn-param=my-project;pn-prid=a:b";
@@ -63,7 +63,7 @@ async fn refusals_come_when_the_habit_says() {
 }
 
 #[tokio::test]
-async fn a_removal_fares_as_the_habit_says() {
+async fn a_removal_has_the_effect_that_the_habit_says() {
     for (habit, status, left) in [
         (Habit::RemovalRefused, 403, 1),
         (Habit::RemovalRedirected, 302, 1),
@@ -77,7 +77,7 @@ async fn a_removal_fares_as_the_habit_says() {
         assert_eq!(answer(&mut peer, &pushed(0)).await.status(), Some(status), "{habit}");
         let bindings = mock.bindings("alice").await;
         assert_eq!(bindings.len(), left, "{habit}");
-        assert!(bindings.iter().all(|binding| binding.push.is_some()), "{habit} goes on pushing");
+        assert!(bindings.iter().all(|binding| binding.push.is_some()), "{habit} keeps pushing");
     }
 }
 
@@ -92,7 +92,7 @@ async fn a_contact_of_256_bytes_is_too_long_for_a_server_that_says_so() {
 }
 
 #[tokio::test]
-async fn a_lifetime_is_told_as_the_habit_says() {
+async fn a_lifetime_is_sent_as_the_habit_says() {
     for (habit, header, param) in [
         (Habit::LifetimeCut, None, Some("60")),
         (Habit::LifetimeInHeader, Some("600"), None),
@@ -109,7 +109,7 @@ async fn a_lifetime_is_told_as_the_habit_says() {
 }
 
 #[tokio::test]
-async fn a_nonce_that_is_good_once_is_refused_the_second_time() {
+async fn a_nonce_that_is_valid_once_is_refused_the_second_time() {
     for (habit, status) in [(Habit::NonceOnce403, 403), (Habit::NonceOnce400, 400), (Habit::NonceOnce500, 500)] {
         let mock = mock("none").await;
         mock.set_habits(None, &[habit]).await;
@@ -124,13 +124,13 @@ async fn a_nonce_that_is_good_once_is_refused_the_second_time() {
         assert_eq!(
             answer(&mut peer, &pushed(600)).await.status(),
             Some(401),
-            "{habit}: without it, it is asked for anew"
+            "{habit}: without it, the server asks again"
         );
     }
 }
 
 #[tokio::test]
-async fn a_stripped_binding_is_accepted_and_never_pushed_to() {
+async fn a_stripped_binding_is_accepted_and_never_gets_a_push() {
     for (habit, bound) in [(Habit::PushStripped, false), (Habit::PushNever, true)] {
         let (mock, mut peer) = odd("rfc8599", &[habit]).await;
         assert_eq!(answer(&mut peer, &pushed(600)).await.status(), Some(200));

@@ -1,4 +1,4 @@
-//! The registrar as a client on UDP sees it.
+//! The registrar, as a client on UDP sees it.
 
 mod peer;
 
@@ -28,7 +28,7 @@ async fn a_register_is_challenged_and_its_right_answer_accepted() {
 }
 
 #[tokio::test]
-async fn a_count_that_stands_still_and_a_password_tried_thrice_are_violations() {
+async fn an_nc_that_does_not_grow_and_a_third_wrong_password_are_violations() {
     let mock = mock("none").await;
     let mut peer = Peer::new(&mock).await;
     let value = peer.register(&for_an_hour()).await.header("WWW-Authenticate").expect("a challenge").to_owned();
@@ -44,7 +44,7 @@ async fn a_count_that_stands_still_and_a_password_tried_thrice_are_violations() 
 }
 
 #[tokio::test]
-async fn challenges_come_in_the_order_chosen_and_as_407_if_asked() {
+async fn challenges_come_in_the_chosen_order_and_as_407_if_wanted() {
     let mock = mock("none").await;
     let offers = vec![Offer::new(Algorithm::Sha512_256), Offer { qop: None, ..Offer::new(Algorithm::Md5) }];
     mock.set_challenges(None, Challenges { offers, status: 407, ..Challenges::none() }).await;
@@ -70,7 +70,7 @@ async fn a_retransmission_gets_the_same_answer_and_an_old_cseq_is_refused() {
 }
 
 #[tokio::test]
-async fn expiry_star_and_scripted_answers_are_the_rfcs() {
+async fn expiry_star_and_scripted_responses_follow_the_rfc() {
     let mock = open_mock("none").await;
     let mut peer = Peer::new(&mock).await;
     let brief = peer.register(&Register { expires: 1, ..Register::default() }).await;
@@ -132,7 +132,7 @@ async fn opensips_omits_the_star_and_keeps_the_old_contact_when_the_token_rotate
 }
 
 #[tokio::test]
-async fn kamailio_and_flexisip_bind_without_a_word() {
+async fn kamailio_and_flexisip_bind_without_confirming_push() {
     for profile in ["kamailio", "flexisip"] {
         let mock = open_mock(profile).await;
         let ok = Peer::new(&mock).await.register(&Register { uri_params: FCM.into(), ..for_an_hour() }).await;
@@ -210,7 +210,7 @@ async fn a_dead_token_loses_its_binding_at_the_first_push() {
 }
 
 #[tokio::test]
-async fn an_auth_uri_is_told_and_then_asked_for() {
+async fn an_auth_uri_is_sent_and_then_required() {
     let mock = mock("xmpush").await;
     mock.change_profile(None, |p| p.auth_uri = Some("sip:upper.example".into())).await;
     let mut peer = Peer::new(&mock).await;

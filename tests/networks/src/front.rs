@@ -1,4 +1,4 @@
-//! A front for a server that speaks TCP only: it takes TLS, WebSocket (RFC 7118) or both off, and passes on what is inside.
+//! A front for a server that only speaks TCP: it unwraps TLS, WebSocket (RFC 7118) or both, and passes on the content.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use tokio_tungstenite::tungstenite::http::{HeaderValue, StatusCode};
 /// Any port of this machine.
 const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
-/// What is taken off a connection.
+/// What the front unwraps from a connection.
 #[derive(Clone)]
 enum Layers {
     Tls(TlsAcceptor),
@@ -28,7 +28,7 @@ enum Layers {
     Wss(TlsAcceptor),
 }
 
-/// A certificate authority that knows one server: this machine, as `localhost` and as 127.0.0.1.
+/// A certificate authority. Its servers are this machine, under `localhost` and 127.0.0.1 or under other names.
 pub struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
 }
@@ -51,8 +51,13 @@ impl Authority {
 
     /// Returns what a server of this machine needs to speak these versions of TLS.
     pub fn server(&self, versions: &[&'static SupportedProtocolVersion]) -> Arc<ServerConfig> {
-        let names = ["localhost", "127.0.0.1"].map(str::to_owned).to_vec();
+        self.server_named(&["localhost", "127.0.0.1"], versions)
+    }
+
+    /// Returns what a server of these names needs to speak these versions of TLS.
+    pub fn server_named(&self, names: &[&str], versions: &[&'static SupportedProtocolVersion]) -> Arc<ServerConfig> {
         let key = KeyPair::generate().expect("a key");
+        let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
         let params = CertificateParams::new(names).expect("names");
         let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
         let key = PrivateKeyDer::try_from(key.serialize_der()).expect("PKCS#8");
@@ -67,7 +72,7 @@ impl Authority {
     }
 }
 
-/// A running front; dropping it closes what it carries.
+/// A running front. Dropping it closes its connections.
 pub struct Front {
     addr: SocketAddr,
     layers: Layers,
@@ -75,22 +80,22 @@ pub struct Front {
 }
 
 impl Front {
-    /// Takes TLS off.
+    /// Unwraps TLS.
     pub async fn tls(to: SocketAddr, config: Arc<ServerConfig>) -> Self {
         Self::start(LOOPBACK, to, Layers::Tls(config.into())).await
     }
 
-    /// Takes WebSocket off.
+    /// Unwraps WebSocket.
     pub async fn ws(to: SocketAddr) -> Self {
         Self::start(LOOPBACK, to, Layers::Ws).await
     }
 
-    /// Takes WebSocket inside of TLS off.
+    /// Unwraps WebSocket inside TLS.
     pub async fn wss(to: SocketAddr, config: Arc<ServerConfig>) -> Self {
         Self::start(LOOPBACK, to, Layers::Wss(config.into())).await
     }
 
-    /// Takes the same off on the same port of another address, before another server.
+    /// Unwraps the same on the same port of another address, in front of another server.
     pub async fn twin(&self, address: IpAddr, to: SocketAddr) -> Self {
         Self::start(SocketAddr::new(address, self.addr.port()), to, self.layers.clone()).await
     }
@@ -117,7 +122,7 @@ impl Front {
     }
 }
 
-/// A connection that breaks is its two ends' affair.
+/// A broken connection concerns only its two ends.
 async fn carry(client: TcpStream, to: SocketAddr, layers: Layers) {
     let Ok(mut server) = TcpStream::connect(to).await else { return };
     for stream in [&client, &server] {
@@ -136,7 +141,7 @@ async fn carry(client: TcpStream, to: SocketAddr, layers: Layers) {
     }
 }
 
-/// Agrees to speak SIP, then carries each message of WebSocket's as one of SIP's, and back.
+/// Agrees to speak SIP, then passes on each WebSocket message as one SIP message, in both directions.
 async fn unframe<S: AsyncRead + AsyncWrite + Unpin>(client: S, mut server: TcpStream) {
     #[allow(clippy::result_large_err, reason = "tungstenite's own type")]
     let agree = |request: &Request, mut response: Response| -> Result<Response, ErrorResponse> {

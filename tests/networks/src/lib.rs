@@ -1,4 +1,4 @@
-//! The networks that a phone meets, made on loopback: nothing of sipwake's is in here.
+//! The networks that a phone meets, made on loopback. Nothing in here is part of sipwake.
 #![forbid(unsafe_code)]
 #![allow(clippy::missing_panics_doc, reason = "a test's helper fails by panicking")]
 

@@ -1,4 +1,5 @@
-//! A phone whose address changes: its own, in network namespaces that the test makes, and the one that a NAT gives it.
+//! A phone whose address changes: its own, in network namespaces that the test creates, and the one that a NAT gives
+//! it.
 
 use std::net::SocketAddr;
 
@@ -29,7 +30,7 @@ mod between_networks {
     const ON_THE_ROAD: &str = "10.99.2.2";
 
     /// The test runs itself twice more: inside a network of its own, where the server is, and from there inside another
-    /// one, where the phone is. A cable leads from one to the other.
+    /// one, where the phone is. A virtual cable connects the two.
     #[tokio::test]
     async fn a_phone_that_moves_sends_one_register_from_its_new_address() {
         match std::env::var(ROLE).as_deref() {
@@ -52,7 +53,7 @@ mod between_networks {
     async fn server() {
         ip("link set lo up");
         for transport in ["udp", "tcp"] {
-            // The last cable goes with the last phone's network, sooner or later.
+            // The last cable disappears with the last phone's network, sooner or later.
             let _ = Command::new("ip").args(["link", "delete", "wan"]).output();
             ip("link add wan type veth peer name phone");
             ip(&format!("address add {AT_THE_SERVER}/16 dev wan"));
@@ -67,7 +68,7 @@ mod between_networks {
 
             let after = gateway.messages().all();
             let mut registers: Vec<&Entry> = after.iter().filter(|entry| received_register(entry)).collect();
-            // A cable that was just plugged in may take longer than the first retransmission.
+            // A new cable may need longer than the first retransmission.
             registers.dedup_by_key(|entry| &entry.text);
             let [asked, answered, moved] = registers.as_slice() else {
                 panic!("a REGISTER, its credentials, and one more:\n{}", mock_gateway::ladder(&after));
@@ -79,7 +80,10 @@ mod between_networks {
             let contacts: Vec<&str> = moved.text.lines().filter(|line| line.starts_with("Contact:")).collect();
             let (old, new) = (format!("@{AT_HOME}:"), format!("@{ON_THE_ROAD}:"));
             assert!(contacts.iter().any(|line| line.contains(&new) && !line.contains("expires=0")), "{contacts:?}");
-            assert!(moved.text.contains(&old) && moved.text.contains("expires=0"), "the old one goes: {contacts:?}");
+            assert!(
+                moved.text.contains(&old) && moved.text.contains("expires=0"),
+                "the old one is removed: {contacts:?}"
+            );
             let last = after.last().expect("there are some");
             assert!(last.direction == Direction::Sent && last.is_response(200, "REGISTER"), "one round trip");
             let bindings = gateway.bindings(USER).await;
@@ -89,7 +93,7 @@ mod between_networks {
         }
     }
 
-    /// Starts the phone in a network of its own and lays the cable into it.
+    /// Starts the phone in a network of its own and connects the cable to it.
     fn phone_with_a_cable(server: SocketAddr, transport: &str) -> Child {
         let mut command = Command::new("unshare");
         command.args(["--net", "--"]).arg(executable()).args(["--exact", TEST, "--nocapture"]);
@@ -98,7 +102,7 @@ mod between_networks {
         let (own, its) = ("/proc/self/ns/net".to_owned(), format!("/proc/{}/ns/net", child.id()));
         let begun = Instant::now();
         while std::fs::read_link(&own).ok() == std::fs::read_link(&its).ok() {
-            assert!(begun.elapsed() < PATIENCE, "the phone gets no network of its own");
+            assert!(begun.elapsed() < PATIENCE, "the phone cannot get its own network");
             std::thread::sleep(Duration::from_millis(10));
         }
         ip(&format!("link set phone netns {}", child.id()));
@@ -108,12 +112,12 @@ mod between_networks {
     async fn phone() {
         let begun = Instant::now();
         while !has_cable() {
-            assert!(begun.elapsed() < PATIENCE, "no cable comes in");
+            assert!(begun.elapsed() < PATIENCE, "the server opens no connection to the phone");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         ip(&format!("address add {AT_HOME}/16 dev phone"));
         ip("link set phone up");
-        let server = std::env::var(SERVER).expect("it is told");
+        let server = std::env::var(SERVER).expect("it is reported");
         let (transport, gateway) = server.split_once(' ').expect("both");
         let (client, events) = Client::start(std::sync::Arc::new(MemoryStore::default()));
         let mut account = AccountConfig::new(format!("sip:{USER}@mock.example"), integration::PASSWORD);
@@ -154,7 +158,8 @@ mod between_networks {
         std::env::current_exe().expect("it runs")
     }
 
-    /// Written past the capture of tests that pass: what could not be run must not pass for what was.
+    /// Written past the test harness, which hides the output of tests that pass: a test that could not run must not
+    /// look like one that passed.
     fn not_run(what: &str) {
         assert!(std::env::var_os("CI").is_none(), "{what} are missing");
         let _ = writeln!(std::io::stderr(), "\nNOT RUN: {TEST}: {what} are missing");
@@ -165,7 +170,7 @@ fn received_register(entry: &Entry) -> bool {
     entry.direction == Direction::Received && entry.is_request("REGISTER")
 }
 
-/// The address that the server answered the last REGISTER at.
+/// The address to which the server sent its response to the last REGISTER.
 fn seen(stage: &Stage) -> SocketAddr {
     let all = stage.gateway.messages().all();
     all.iter().rfind(|entry| received_register(entry)).expect("one came").remote
@@ -188,7 +193,7 @@ async fn behind_a_nat(follow: bool) -> (Stage, Relay, App) {
 async fn a_call_arrives(stage: &Stage, app: &mut App) {
     let call = stage.gateway.place_call(USER, CallOptions::default()).await;
     app.ringing().await;
-    call.wait(|state| state == CallState::Ringing, PATIENCE).await.expect("the caller hears it ring");
+    call.wait(|state| state == CallState::Ringing, PATIENCE).await.expect("the caller gets 180");
     call.cancel().await;
     app.call("the end", |change| *change == CallChange::Ended(Ended::Cancelled)).await;
 }
@@ -198,7 +203,7 @@ async fn a_nat_that_forgets_its_mapping_is_noticed_and_the_contact_follows_it() 
     let (stage, relay, mut app) = behind_a_nat(true).await;
     let first = seen(&stage);
     stage.wait_for_tokens(&[TOKEN]).await;
-    assert!(stage.bindings().await[0].contact.contains(&first.to_string()), "where the server sees it");
+    assert!(stage.bindings().await[0].contact.contains(&first.to_string()), "at the address that the server sees");
     relay.rebind();
     app.client.register(&app.account).await.expect("it was added");
     let at = async || {
@@ -206,7 +211,7 @@ async fn a_nat_that_forgets_its_mapping_is_noticed_and_the_contact_follows_it() 
         now != first && bindings.len() == 1 && bindings[0].contact.contains(&now.to_string())
     };
     assert!(stage.gateway.wait_until(at, PATIENCE).await, "{:?}\n{}", stage.bindings().await, stage.ladder());
-    app.wait("it is told", |event| match event {
+    app.wait("it is reported", |event| match event {
         sipwake::Event::Registered { registered, .. } => (registered.observed == Some(seen(&stage))).then_some(()),
         _ => None,
     })
@@ -215,7 +220,7 @@ async fn a_nat_that_forgets_its_mapping_is_noticed_and_the_contact_follows_it() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_nat_that_forgets_its_mapping_costs_one_register_where_the_contact_stays() {
+async fn a_nat_that_forgets_its_mapping_leads_to_one_register_where_the_contact_stays() {
     let (stage, relay, mut app) = behind_a_nat(false).await;
     let (first, contact) = (seen(&stage), stage.bindings().await.remove(0).contact);
     relay.rebind();

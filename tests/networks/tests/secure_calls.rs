@@ -1,4 +1,4 @@
-//! Calls over TLS and WebSocket, with a front that takes them off before the mock gateway.
+//! Calls over TLS and WebSocket, with a front that unwraps them before the mock gateway.
 
 use std::net::SocketAddr;
 
@@ -64,8 +64,8 @@ async fn calls_over(transport: Transport) {
     app.call("the end", |change| *change == CallChange::Ended(Ended::HungUp)).await;
     assert_eq!(call.wait_end(PATIENCE).await.map(|report| report.state), Some(CallState::HungUpByCallee));
 
-    // The system kills the app; the next call wakes it, and the caller hangs up.
-    drop(app);
+    // The system kills the app. The next call wakes it, and the caller hangs up.
+    app.end().await;
     scene.stage.gateway.sleep(USER, true).await;
     let call = scene.stage.gateway.place_call(USER, CallOptions::default()).await;
     let payload = scene.stage.next_push().await;
@@ -98,9 +98,9 @@ async fn a_call_over_websocket_inside_of_tls_is_answered_and_hung_up() {
     calls_over(Transport::Wss).await;
 }
 
-/// The caller of a wake waits for 40 seconds, so the next gateway must be reached well before.
+/// The caller of a wake waits for 40 seconds, so the phone must reach the next gateway well before.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_gateway_that_takes_connections_and_says_nothing_is_left_for_the_next() {
+async fn a_gateway_that_accepts_connections_and_stays_silent_is_left_for_the_next() {
     let leave = async |transport| {
         let stalled = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let scene = Scene::new(transport).await;

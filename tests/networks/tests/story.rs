@@ -1,7 +1,8 @@
-//! The story of the demo on bad networks: registered with a token, the app killed, woken by a push for a call that is
-//! cancelled, then one that is talked and hung up; the token changes, the user logs out, the server has forgotten them.
+//! The story of the demo on bad networks: the phone registers with a token, and the app is killed. A push wakes it for
+//! a call that is cancelled, then for one that is answered and hung up. The token changes, the user logs out, and the
+//! server has forgotten them.
 //!
-//! Nothing here depends on how long anything takes.
+//! Nothing here depends on how long a step takes.
 
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ struct Scene {
 impl Scene {
     async fn new(path: Path, transport: Transport) -> Self {
         let mut profile = integration::named("mizutech");
-        // What a bad network takes its time for is not a phone that sleeps.
+        // A phone on a slow network is not a sleeping phone.
         (profile.hold, profile.silence) = (PATIENCE, PATIENCE);
         let stage = Stage::with(Config::new(profile), transport).await;
         let relay = Relay::start(stage.gateway.addr(), path).await;
@@ -46,11 +47,11 @@ impl Scene {
 
     /// The system kills the app.
     async fn kill(&self, app: App) {
-        drop(app);
+        app.end().await;
         self.stage.gateway.sleep(USER, true).await;
     }
 
-    /// Bob calls, the app is started by the push, and Bob gives up.
+    /// Bob calls, a push starts the app, and Bob gives up.
     async fn missed_call(&mut self) -> App {
         let call = self.stage.gateway.place_call(USER, CallOptions::default()).await;
         let payload = self.push_of(&call).await;
@@ -59,7 +60,7 @@ impl Scene {
         app
     }
 
-    /// Returns the push of a call. One whose connection broke may have been pushed for more than once.
+    /// Returns the push of a call. If its connection broke, the server may have sent more than one push.
     async fn push_of(&mut self, call: &CallHandle) -> serde_json::Value {
         let id = call.report().await.expect("it was placed").call_id;
         loop {
@@ -70,17 +71,17 @@ impl Scene {
         }
     }
 
-    /// The app is handed the push of a call, and rings until Bob gives up.
+    /// The app gets the push of a call, and rings until Bob gives up.
     async fn miss(&self, app: &mut App, call: &CallHandle, payload: &serde_json::Value) {
         let action = app.push(payload);
         assert!(action.is_call(), "{:?}", action.kind);
         assert_eq!(app.ringing().await, action.uuid, "the push and its INVITE are one call");
-        // Also where the first 180 is lost: the INVITE comes again.
-        call.wait(|state| state == CallState::Ringing, PATIENCE).await.expect("the caller hears it ring");
+        // This also works if the first 180 is lost: the INVITE comes again.
+        call.wait(|state| state == CallState::Ringing, PATIENCE).await.expect("the caller gets 180");
         call.cancel().await;
         app.call("the end", |change| *change == CallChange::Ended(Ended::Cancelled)).await;
         assert_eq!(call.wait_end(PATIENCE).await.map(|report| report.state), Some(CallState::Cancelled));
-        assert_eq!(app.push(payload).duty, Duty::Nothing, "a late push rings no ghost");
+        assert_eq!(app.push(payload).duty, Duty::Nothing, "a late push must not ring");
     }
 
     /// Bob calls again, and the user answers and hangs up.
@@ -196,14 +197,14 @@ async fn connections_break_between_and_inside_of_requests() {
     let app = scene.register().await;
     scene.kill(app).await;
 
-    // The wake's connection breaks inside of its REGISTER, the next one inside of the answer that follows.
+    // The wake's connection breaks during its REGISTER, and the next one during the answer that follows.
     scene.relay.break_after(&[200, 1]);
     let mut app = scene.missed_call().await;
     assert!(scene.relay.tally().connections >= 4, "{:?}", scene.relay.tally());
     scene.talk(&mut app).await;
 
-    // One that breaks while nothing is asked: back-off, which the push for the next call ends. Another caller, since a push
-    // of Bob's so soon after a call without one would be taken for that call's.
+    // One connection breaks while no request is open: the client backs off, and the push for the next call ends that. The
+    // caller is another one, since a push of Bob's so soon after a call without a push would count as that call's.
     scene.relay.break_connections();
     let (from, display) = ("sip:carol@mock.example".to_owned(), Some("Carol".to_owned()));
     let carol = CallOptions { from, display, ..CallOptions::default() };

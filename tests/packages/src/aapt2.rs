@@ -1,4 +1,4 @@
-//! The Android manifest as aapt2 compiles it, which knows the attributes and types of Android.
+//! The Android manifest as aapt2 compiles it. aapt2 knows the attributes and types of Android.
 
 use std::{
     collections::BTreeSet,
@@ -13,7 +13,7 @@ use crate::findings::Findings;
 /// Names the file with Android's resources, for aapt2's `-I`: `scripts/tools/aapt2` prints it.
 const FRAMEWORK: &str = "SIPWAKE_ANDROID_RESOURCES";
 
-/// What a manifest says.
+/// The content of a manifest.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Manifest {
     pub(crate) package: String,
@@ -21,11 +21,11 @@ pub(crate) struct Manifest {
     pub(crate) permissions: BTreeSet<String>,
     /// Names of activities, services, receivers and providers.
     pub(crate) components: BTreeSet<String>,
-    /// Whether it bears the mark of what is for checking only.
+    /// Whether it has the mark of a build that is only for checking.
     pub(crate) marked: bool,
 }
 
-/// Has aapt2 compile a manifest, and says what is wrong with it or differs from what the XML says.
+/// Lets aapt2 compile a manifest, and says what is wrong with it or differs from the XML.
 pub(crate) fn inspect(place: &str, xml: &[u8], read: &Manifest, findings: &mut Findings) {
     let Some(framework) = std::env::var_os(FRAMEWORK).filter(|framework| !framework.is_empty()) else {
         return findings.not_checked(
@@ -35,7 +35,7 @@ pub(crate) fn inspect(place: &str, xml: &[u8], read: &Manifest, findings: &mut F
     };
     let folder = std::env::temp_dir().join(format!("inspect-package-{}", id()));
     let compiled = fs::create_dir_all(&folder).and_then(|()| compile(&folder, xml, &framework));
-    // What is left of a temporary folder is not for the reader of the findings.
+    // The reader of the findings does not need the path of a temporary folder.
     let _ = fs::remove_dir_all(&folder);
     match compiled {
         Err(error) => findings.wrong(place, format!("cannot be given to aapt2: {error}")),
@@ -51,7 +51,7 @@ pub(crate) fn inspect(place: &str, xml: &[u8], read: &Manifest, findings: &mut F
     }
 }
 
-/// Compiles a manifest and prints it again, as what came out of it.
+/// Compiles a manifest and prints the compiled one.
 fn compile(folder: &Path, xml: &[u8], framework: &OsStr) -> io::Result<Result<String, String>> {
     let (source, package) = (folder.join("AndroidManifest.xml"), folder.join("manifest.apk"));
     fs::write(&source, xml)?;
@@ -79,8 +79,8 @@ fn compile(folder: &Path, xml: &[u8], framework: &OsStr) -> io::Result<Result<St
     })
 }
 
-/// Reads what `aapt2 dump xmltree` prints: `E: element (line=2)`, and below it `A: namespace:name(0x01010003)="value" (Raw: "value")`
-/// or `A: namespace:name(0x0101020c)=24` for each attribute.
+/// Reads the output of `aapt2 dump xmltree`: `E: element (line=2)`, and below it for each attribute `A:
+/// namespace:name(0x01010003)="value" (Raw: "value")` or `A: namespace:name(0x0101020c)=24`.
 fn read_tree(tree: &str) -> Manifest {
     let mut manifest = Manifest::default();
     let mut element = "";

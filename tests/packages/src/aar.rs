@@ -15,18 +15,18 @@ const ANDROID: &str = "http://schemas.android.com/apk/res/android";
 const PACKAGE: &str = "dev.sipwake";
 const MINIMUM_ANDROID: &str = "26";
 
-/// What an app gets to ask for with us, and nothing else.
+/// The permissions that sipwake adds to an app, and no others.
 const PERMISSIONS: [&str; 3] =
     ["android.permission.INTERNET", "android.permission.ACCESS_NETWORK_STATE", "android.permission.POST_NOTIFICATIONS"];
 
-/// What a build without Google's NDK has in its file name, and in its manifest.
+/// The mark of a build without Google's NDK, in its file name and in its manifest.
 const CHECK_ONLY: &str = "check-only";
 pub(crate) const CHECK_ONLY_META_DATA: &str = "dev.sipwake.CHECK_ONLY";
 
-/// Java 11's class files: what R8 and every Android Gradle plugin since 7 reads.
+/// The class files of Java 11, which R8 and every Android Gradle plugin since 7 can read.
 const NEWEST_CLASS_FILE: u16 = 55;
 
-/// One of those on it, as DER has its name: the length, then the text.
+/// The name of an authority on Mozilla's list, as DER encodes it: the length, then the text.
 const ON_MOZILLAS_LIST: &[u8] = b"\x0cISRG Root X1";
 
 const METADATA: &str = "META-INF/com/android/build/gradle/aar-metadata.properties";
@@ -51,7 +51,7 @@ pub(crate) fn inspect(name: &str, archive: &[u8], findings: &mut Findings) {
     inspect_file("proguard.txt", &rules);
     inspect_file(LICENCES, &licences);
     inspect_file(METADATA, &metadata);
-    // There are no resources, and the plugin wants to be told so.
+    // There are no resources, and the plugin wants an empty list.
     inspect_file("R.txt", &|entry, findings| {
         if !entry.bytes.is_empty() {
             findings.wrong("R.txt", "names resources, and there are none");
@@ -119,7 +119,7 @@ fn manifest(entry: &Entry, check_only: bool, findings: &mut Findings) {
     for permission in PERMISSIONS.iter().filter(|permission| !read.permissions.contains(**permission)) {
         findings.wrong(place, format!("does not ask for {permission}"));
     }
-    // An app's users see them as the app's.
+    // The users of an app see these permissions as the app's.
     for permission in read.permissions.iter().filter(|permission| !PERMISSIONS.contains(&permission.as_str())) {
         findings.wrong(place, format!("asks for {permission}, which we do not need"));
     }
@@ -166,7 +166,7 @@ fn classes(entry: &Entry, findings: &mut Findings) {
         "dev/sipwake/SipWakeClient.class",
         "dev/sipwake/ffi/Sipwake_ffiKt.class",
         "dev/sipwake/android/SipWakeMessagingService.class",
-        // Android's, not the one for a plain JVM, which asks nobody.
+        // The class for Android, not the one for a plain JVM, which asks nobody.
         "dev/sipwake/SystemTrust.class",
     ] {
         if !entries.iter().any(|entry| entry.path == required) {
@@ -187,7 +187,7 @@ fn classes(entry: &Entry, findings: &mut Findings) {
                     findings.wrong(&inside, format!("is of class file version {version}, above {NEWEST_CLASS_FILE}"));
                 }
             }
-            _ if class => findings.wrong(&inside, "is no class file"),
+            _ if class => findings.wrong(&inside, "is not a class file"),
             _ => {}
         }
         if let Some(path) = archive::build_path(&entry.bytes) {

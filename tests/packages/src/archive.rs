@@ -1,4 +1,4 @@
-//! A zip archive held in memory, entry by entry, and what is asked of text and bytes in both packages.
+//! A zip archive in memory, entry by entry, and checks of text and bytes for both packages.
 
 use std::io::{Cursor, Read};
 
@@ -11,22 +11,23 @@ use crate::findings::Findings;
 pub(crate) struct Entry {
     /// Its path in the archive.
     pub(crate) path: String,
-    /// What is in it, decompressed.
+    /// Its content, decompressed.
     pub(crate) bytes: Vec<u8>,
     /// Where its data begins in the archive, in bytes.
     pub(crate) offset: u64,
-    /// Whether its data is compressed there.
+    /// Whether its data is compressed in the archive.
     pub(crate) compressed: bool,
-    /// When it was last changed, as the archive says it: year, month, day, hour, minute, second.
+    /// When it was last changed, according to the archive: year, month, day, hour, minute, second.
     pub(crate) modified: Option<(u16, u8, u8, u8, u8, u8)>,
 }
 
-/// The time that every entry bears: the first that a zip archive can say.
+/// The time of every entry: the earliest one in a zip archive.
 const FIXED_TIME: (u16, u8, u8, u8, u8, u8) = (1980, 1, 1, 0, 0, 0);
 
-/// Reads all files of an archive, in its order; folders are left out.
+/// Reads all files of an archive, in their order, without folders.
 pub(crate) fn entries(archive: &[u8]) -> Result<Vec<Entry>, String> {
-    let mut archive = ZipArchive::new(Cursor::new(archive)).map_err(|error| format!("is no zip archive: {error}"))?;
+    let mut archive =
+        ZipArchive::new(Cursor::new(archive)).map_err(|error| format!("is not a zip archive: {error}"))?;
     let mut entries = Vec::new();
     for index in 0..archive.len() {
         let mut file = archive.by_index(index).map_err(|error| format!("has a broken entry: {error}"))?;
@@ -49,7 +50,7 @@ pub(crate) fn entries(archive: &[u8]) -> Result<Vec<Entry>, String> {
     Ok(entries)
 }
 
-/// Says what is wrong with an archive as such: what a second build could not give again, or no tool unpack.
+/// Says what is wrong with the archive itself: what a second build would not repeat, or a tool could not unpack.
 pub(crate) fn judge(name: &str, entries: &[Entry], findings: &mut Findings) {
     for pair in entries.windows(2) {
         if pair[0].path >= pair[1].path {
@@ -69,9 +70,9 @@ pub(crate) fn judge(name: &str, entries: &[Entry], findings: &mut Findings) {
     }
 }
 
-/// Returns the first path of a machine that built a file, found in the file's bytes.
+/// Returns the first path of the build machine that is in the file's bytes.
 ///
-/// A source path that was remapped, such as `/rustc/…` or `cargo/…`, is none.
+/// A source path that was remapped, such as `/rustc/…` or `cargo/…`, does not count.
 pub(crate) fn build_path(bytes: &[u8]) -> Option<String> {
     const ROOTS: [&[u8]; 8] =
         [b"/home/", b"/root/", b"/Users/", b"/tmp/", b"/work/", b"/.cargo/", b"/.rustup/", b"/usr/src/"];
@@ -93,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_archive_is_named_as_such() {
-        assert!(entries(b"not a zip").expect_err("cannot be read").contains("no zip archive"));
+    fn a_file_that_is_no_archive_is_reported_as_such() {
+        assert!(entries(b"not a zip").expect_err("cannot be read").contains("not a zip archive"));
     }
 }

@@ -1,4 +1,4 @@
-//! What an inspection saw and what it found wrong.
+//! What an inspection looked at, and what it found wrong.
 
 use std::fmt;
 
@@ -21,7 +21,7 @@ impl Findings {
         self.wrong.push(format!("{place}: {what}"));
     }
 
-    /// Notes something that could not be looked at on this machine.
+    /// Notes something that could not be checked on this machine.
     pub(crate) fn not_checked(&mut self, place: &str, what: impl fmt::Display) {
         self.not_checked.push(format!("{place}: {what}"));
     }

@@ -1,4 +1,4 @@
-//! A shared library for Android, as its loader and Google's store look at it.
+//! A shared library for Android, as its loader and Google's store check it.
 
 use std::collections::BTreeSet;
 
@@ -10,16 +10,16 @@ use object::{
 
 use crate::findings::Findings;
 
-/// The file name that JNA asks for, and the library's own.
+/// The file name that JNA looks for, and the library's own.
 pub(crate) const NAME: &str = "libsipwake_ffi.so";
 
-/// Pages of 16 KB: asked of every new app since Android 15.
+/// Pages of 16 KB: required for every new app since Android 15.
 pub(crate) const PAGE: u64 = 16 * 1024;
 
-/// What every Android has and may be linked to without being brought along.
+/// Libraries that every Android has: linking to them does not mean shipping them.
 const SYSTEM: [&str; 4] = ["libc.so", "libm.so", "libdl.so", "liblog.so"];
 
-/// One of the instruction sets of Android, by the name of its folder.
+/// One of Android's instruction sets, by the name of its folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Abi {
     Arm64,
@@ -64,7 +64,7 @@ pub(crate) fn inspect(place: &str, abi: Abi, bytes: &[u8], findings: &mut Findin
     }
 }
 
-/// What is asked of a shared library, as read from it.
+/// The properties of a shared library that are checked.
 #[derive(Debug, Default)]
 struct Library {
     machine: u16,
@@ -227,12 +227,12 @@ mod tests {
     }
 
     #[test]
-    fn a_sound_library_has_nothing_wrong() {
+    fn a_valid_library_has_no_findings() {
         assert_eq!(wrong(&sound()), Vec::<String>::new());
     }
 
     #[test]
-    fn each_thing_wrong_is_named() {
+    fn each_fault_of_a_library_is_reported() {
         type Break = fn(&mut Library);
         let breaks: [(Break, &str); 14] = [
             (|library| library.machine = elf::EM_X86_64, "machine"),
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_elf_is_named_as_such() {
+    fn a_file_that_is_no_elf_is_reported_as_such() {
         let mut findings = Findings::default();
         inspect("lib", Abi::Arm64, b"MZ", &mut findings);
         assert!(!findings.is_clean());

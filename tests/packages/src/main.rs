@@ -1,7 +1,7 @@
 #![forbid(unsafe_code)]
-//! Reads a package that is to be shipped and names each thing wrong with it: `inspect-package FILE`.
+//! Reads a package before it is shipped and reports each thing that is wrong with it: `inspect-package FILE`.
 //!
-//! Exit code 0 when nothing is wrong, 1 when something is, 64 for a call that makes no sense.
+//! Exit code 0 if nothing is wrong, 1 if something is, 64 for a wrong command line.
 
 mod aapt2;
 mod aar;
@@ -30,7 +30,7 @@ fn main() -> ExitCode {
     if findings.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Reads the package as what its name says it is.
+/// Reads the file as the kind of package that its name says.
 fn inspect(file: &Path) -> Findings {
     let mut findings = Findings::default();
     let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();

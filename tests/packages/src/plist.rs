@@ -1,4 +1,4 @@
-//! Property lists in Apple's XML form, as far as packages have them: dictionaries, arrays, strings and booleans.
+//! Property lists in Apple's XML form, as far as packages use them: dictionaries, arrays, strings and booleans.
 
 use std::collections::BTreeMap;
 
@@ -17,12 +17,12 @@ impl Value {
     /// Reads a property list.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, String> {
         let text = std::str::from_utf8(bytes).map_err(|_| "is not UTF-8".to_owned())?;
-        // Apple's lists name a document type.
+        // Apple's lists have a document type.
         let options = ParsingOptions { allow_dtd: true, ..ParsingOptions::default() };
         let document = Document::parse_with_options(text, options).map_err(|error| format!("is no XML: {error}"))?;
         let root = document.root_element();
         if !root.has_tag_name("plist") {
-            return Err("is no property list".into());
+            return Err("is not a property list".into());
         }
         let value = root.children().find(Node::is_element).ok_or("is empty")?;
         Self::of(value)
@@ -52,7 +52,7 @@ impl Value {
         }
     }
 
-    /// Returns what a dictionary has under a key.
+    /// Returns the value for a key of a dictionary.
     pub(crate) fn get(&self, key: &str) -> Option<&Self> {
         match self {
             Self::Dictionary(values) => values.get(key),
@@ -60,7 +60,7 @@ impl Value {
         }
     }
 
-    /// Returns the string that a dictionary has under a key.
+    /// Returns the string for a key of a dictionary.
     pub(crate) fn string(&self, key: &str) -> Option<&str> {
         match self.get(key)? {
             Self::String(text) => Some(text),
@@ -68,7 +68,7 @@ impl Value {
         }
     }
 
-    /// Returns the array that a dictionary has under a key; without one, nothing.
+    /// Returns the array for a key of a dictionary, or an empty one.
     pub(crate) fn array(&self, key: &str) -> &[Self] {
         match self.get(key) {
             Some(Self::Array(values)) => values,
@@ -76,7 +76,7 @@ impl Value {
         }
     }
 
-    /// Returns the strings of the array that a dictionary has under a key.
+    /// Returns the strings in the array for a key of a dictionary.
     pub(crate) fn strings(&self, key: &str) -> Vec<&str> {
         self.array(key)
             .iter()
@@ -106,10 +106,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_list_is_said_to_be_none() {
+    fn a_text_that_is_no_property_list_is_refused() {
         for (text, why) in [
             ("<plist/>", "is empty"),
-            ("<list/>", "no property list"),
+            ("<list/>", "not a property list"),
             ("<plist><dict><key>a</key></dict></plist>", "no value for a"),
             ("<plist><dict><string>a</string></dict></plist>", "without a key"),
             ("<plist><dict><key>a</key><true/><key>a</key><true/></dict></plist>", "twice"),

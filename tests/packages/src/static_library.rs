@@ -14,16 +14,16 @@ use object::{
 
 use crate::{archive, findings::Findings};
 
-/// What every object must have been compiled for.
+/// The target for which every object must be compiled.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Platform {
     /// `PLATFORM_…` of Mach-O.
     pub(crate) number: u32,
-    /// Major and minor version of the oldest system it runs on.
+    /// Major and minor version of the oldest system that it supports.
     pub(crate) minimum: (u16, u8),
 }
 
-/// What a library defines and asks for, in one architecture.
+/// What a library defines and needs, in one architecture.
 #[derive(Debug, Default)]
 pub(crate) struct Symbols {
     pub(crate) architecture: String,
@@ -31,10 +31,10 @@ pub(crate) struct Symbols {
     pub(crate) undefined: BTreeSet<String>,
 }
 
-/// What our symbols begin with: the C functions, and all else under a name that no other library has.
+/// The prefixes of our symbols: the C functions, and everything else under a name that no other library has.
 const OURS: [&str; 3] = ["_ffi_sipwake_ffi_", "_uniffi_sipwake_ffi_", "_sipwake_hidden_"];
 
-/// Says what is wrong with a library; returns its symbols for each architecture.
+/// Says what is wrong with a library. Returns its symbols for each architecture.
 pub(crate) fn inspect(place: &str, library: &[u8], platform: Platform, findings: &mut Findings) -> Vec<Symbols> {
     if let Some(path) = archive::build_path(library) {
         findings.wrong(place, format!("has a path of the machine that built it: {path}"));
@@ -68,13 +68,13 @@ pub(crate) fn inspect(place: &str, library: &[u8], platform: Platform, findings:
         .collect()
 }
 
-/// Takes a library apart: the CPU's number and the archive for it.
+/// Splits a library into the CPU's number and the archive for each architecture.
 fn architectures(library: &[u8]) -> Result<Vec<(u32, &[u8])>, String> {
     if library.starts_with(&object::archive::MAGIC) {
         let (_, first) = objects(library)?.into_iter().next().ok_or("has no object")?;
         return Ok(vec![(parse(first)?.macho_header().cputype(LittleEndian), library)]);
     }
-    let fat = MachOFatFile32::parse(library).map_err(|error| format!("is no static library: {error}"))?;
+    let fat = MachOFatFile32::parse(library).map_err(|error| format!("is not a static library: {error}"))?;
     fat.arches()
         .iter()
         .map(|arch| {
@@ -150,7 +150,7 @@ fn build_version(file: &MachOFile64<'_, LittleEndian>) -> Option<(u32, (u16, u8)
     while let Ok(Some(command)) = commands.next() {
         if let Ok(Some(version)) = command.build_version() {
             let minimum = version.minos.get(LittleEndian);
-            // xxxx.yy.zz, a byte each but the first.
+            // xxxx.yy.zz: one byte each, except the first part.
             let [patch, minor, major @ ..] = minimum.to_le_bytes();
             let minor = if patch == 0 { minor } else { u8::MAX };
             return Some((version.platform.get(LittleEndian), (u16::from_le_bytes(major), minor)));

@@ -16,11 +16,11 @@ const ROOT: &str = "SipWakeFFI.xcframework/";
 const LIBRARY: &str = "libsipwake_ffi.a";
 const LICENCES: &str = "LICENSES.txt";
 
-/// What a build without Apple's SDK has in its file name, and in its property lists.
+/// The mark of a build without Apple's SDK, in its file name and in its property lists.
 const CHECK_ONLY: &str = "check-only";
 const CHECK_ONLY_KEY: &str = "SipWakeCheckOnly";
 
-/// Calls for which Apple wants a reason, and the category that it files them under in a privacy manifest.
+/// Calls for which Apple requires a reason, with their category in a privacy manifest.
 const WITH_A_REASON: [(&str, &str); 12] = [
     ("_stat", "FileTimestamp"),
     ("_fstat", "FileTimestamp"),
@@ -45,7 +45,7 @@ const REASONS: [(&str, &[&str]); 5] = [
     ("UserDefaults", &["CA92.1", "1C8F.1", "C56D.1", "AC6B.1"]),
 ];
 
-/// A part of the XCFramework: for one system, on phones or in their simulator.
+/// A part of the XCFramework: for one system, for phones or for their simulator.
 #[derive(Debug)]
 struct Slice {
     identifier: &'static str,
@@ -100,7 +100,7 @@ const SLICES: [Slice; 6] = [
     },
 ];
 
-/// What lies beside the archive: its checksum and the Swift package that names both.
+/// What is beside the archive: its checksum and the Swift package that names both.
 #[derive(Debug, Default)]
 pub(crate) struct Beside {
     checksum: String,
@@ -111,7 +111,7 @@ pub(crate) struct Beside {
 }
 
 impl Beside {
-    /// Reads what lies beside an archive; what is not there is empty.
+    /// Reads the files beside an archive. A missing one is empty.
     pub(crate) fn read(archive: &Path) -> Self {
         let package = archive.with_file_name("SipWake");
         let text = |path: &Path| fs::read_to_string(path).unwrap_or_default();
@@ -159,7 +159,7 @@ fn find<'a>(entries: &'a [Entry], path: &str) -> Option<&'a [u8]> {
     entries.iter().find(|entry| entry.path == path).map(|entry| entry.bytes.as_slice())
 }
 
-/// Reads a property list of the archive, with the mark that it must or must not bear.
+/// Reads a property list of the archive, which must or must not have the mark.
 fn property_list(entries: &[Entry], path: &str, check_only: bool, findings: &mut Findings) -> Option<Value> {
     let Some(bytes) = find(entries, path) else {
         findings.wrong(path, "is not there");
@@ -179,7 +179,7 @@ fn property_list(entries: &[Entry], path: &str, check_only: bool, findings: &mut
     }
 }
 
-/// Returns the slices that the framework says it has, each as it must be.
+/// Returns the slices that the framework lists, after checking each.
 fn listed(name: &str, entries: &[Entry], check_only: bool, findings: &mut Findings) -> Vec<&'static Slice> {
     let path = format!("{ROOT}Info.plist");
     let Some(list) = property_list(entries, &path, check_only, findings) else { return Vec::new() };
@@ -197,7 +197,7 @@ fn listed(name: &str, entries: &[Entry], check_only: bool, findings: &mut Findin
         };
         let expected = [
             ("LibraryPath", Some(LIBRARY.to_owned())),
-            // Headers of XCFrameworks share a folder in an app's build: the Swift package has ours.
+            // The headers of XCFrameworks share a folder when an app is built, so the Swift package has ours.
             ("HeadersPath", None),
             ("SupportedPlatform", Some(slice.platform.to_owned())),
             ("SupportedPlatformVariant", slice.variant.map(str::to_owned)),
@@ -213,14 +213,14 @@ fn listed(name: &str, entries: &[Entry], check_only: bool, findings: &mut Findin
         }
         slices.push(slice);
     }
-    // What is for checking may be a part.
+    // A check-only package may have only some of the slices.
     if slices.is_empty() || (!check_only && slices.len() != SLICES.len()) {
         findings.wrong(name, format!("has {} of {} slices", slices.len(), SLICES.len()));
     }
     slices
 }
 
-/// Says what is wrong with the library of a slice; returns the symbols that it asks for.
+/// Says what is wrong with the library of a slice. Returns the symbols that it needs.
 fn inspect_slice(slice: &Slice, entries: &[Entry], beside: &Beside, findings: &mut Findings) -> BTreeSet<String> {
     let functions = declared(&beside.header);
     let binary = format!("{ROOT}{}/{LIBRARY}", slice.identifier);
@@ -258,7 +258,7 @@ fn declared(header: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// Says what is wrong with the header and the module map, which the Swift package's C target has.
+/// Says what is wrong with the header and the module map, which are in the Swift package's C target.
 fn module(beside: &Beside, findings: &mut Findings) {
     const FOLDER: &str = "SipWake/Sources/SipWakeFFIC/include/";
     if declared(&beside.header).is_empty() {
@@ -328,7 +328,7 @@ fn privacy(bytes: &[u8], undefined: &BTreeSet<String>, findings: &mut Findings) 
         categories.insert(category);
     }
     for name in undefined {
-        // On x86_64 some have a second name with the suffix.
+        // On x86_64 some have a second name with this suffix.
         let plain = name.trim_end_matches("$INODE64");
         if let Some((_, category)) = WITH_A_REASON.iter().find(|(call, _)| *call == plain)
             && !categories.contains(category)

@@ -1,4 +1,4 @@
-//! A package made by hand, whole first and then broken in one way after the other.
+//! A package made by hand: first a complete one, then one that is broken in each way.
 
 use std::{collections::BTreeMap, io::Cursor, io::Write};
 
@@ -15,7 +15,7 @@ const FUNCTION: &str = "uniffi_sipwake_ffi_fn_func_read_push";
 const IOS: &str = "ios-arm64";
 const SIMULATOR: &str = "ios-arm64_x86_64-simulator";
 
-/// An object to be compiled by hand.
+/// An object that is compiled by hand.
 struct Source {
     architecture: Architecture,
     platform: Option<(u32, u32)>,
@@ -37,7 +37,7 @@ impl Source {
         }
     }
 
-    /// Compiles it and makes a library of that alone.
+    /// Compiles it and makes a library of it alone.
     fn library(&self) -> Vec<u8> {
         let mut object = write::Object::new(BinaryFormat::MachO, self.architecture, Endianness::Little);
         if let Some((platform, minos)) = self.platform {
@@ -69,7 +69,7 @@ impl Source {
     }
 }
 
-/// `ar`'s format: a magic line, then a header of 60 bytes and the data of each member.
+/// The format of `ar`: a magic line, then for each member a header of 60 bytes and the data.
 fn archive_of(object: &[u8]) -> Vec<u8> {
     let mut archive = b"!<arch>\n".to_vec();
     archive.extend(format!("{:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n", "a.o/", 0, 0, 0, "644", object.len()).bytes());
@@ -80,7 +80,7 @@ fn archive_of(object: &[u8]) -> Vec<u8> {
     archive
 }
 
-/// A fat file: its magic, then for each part CPU, subtype, offset, size and alignment, all big-endian.
+/// A fat file: its magic, then CPU, subtype, offset, size and alignment of each part, all big-endian.
 fn fat(parts: &[(u32, Vec<u8>)]) -> Vec<u8> {
     let mut header = Vec::from(0xCAFE_BABE_u32.to_be_bytes());
     header.extend((parts.len() as u32).to_be_bytes());
@@ -110,7 +110,7 @@ fn array(key: &str, values: &[&str]) -> String {
     format!("<key>{key}</key><array>{values}</array>")
 }
 
-/// The sources of each slice, the files around them, and what lies beside the archive.
+/// The sources of each slice, the files around them, and what is beside the archive.
 struct Package {
     sources: BTreeMap<&'static str, Vec<Source>>,
     files: BTreeMap<String, Vec<u8>>,
@@ -215,7 +215,7 @@ impl Package {
     }
 }
 
-/// Breaks a whole package and wants that, and nothing else, to be found.
+/// Breaks a complete package. The inspection must find that and nothing else.
 #[track_caller]
 fn finds(why: &str, break_it: impl FnOnce(&mut Package)) {
     let mut package = Package::whole();
@@ -231,7 +231,7 @@ fn finds_beside(why: &str, break_it: impl FnOnce(&mut Beside)) {
 }
 
 #[test]
-fn in_a_whole_package_nothing_is_wrong() {
+fn a_complete_package_has_no_findings() {
     assert_eq!(Package::whole().wrongs(NAME, |_| ()), Vec::<String>::new());
 }
 
@@ -273,7 +273,7 @@ fn a_slice_that_is_missing_is_found() {
 }
 
 #[test]
-fn what_is_for_debuggers_is_found() {
+fn debug_information_is_found() {
     finds("has __DWARF,__debug_info", |package| package.source(IOS).section = Some(("__DWARF", "__debug_info")));
     finds("has __LLVM,__bitcode", |package| package.source(IOS).section = Some(("__LLVM", "__bitcode")));
 }
@@ -289,14 +289,14 @@ fn a_symbol_that_another_rust_library_has_too_is_found() {
 }
 
 #[test]
-fn a_function_that_is_declared_and_not_there_is_found() {
+fn a_declared_function_that_is_missing_is_found() {
     finds(&format!("has no _{FUNCTION} for arm64"), |package| {
         package.source(IOS).defined.retain(|name| *name != FUNCTION)
     });
 }
 
 #[test]
-fn a_binary_that_is_none_is_found() {
+fn a_file_that_is_no_binary_is_found() {
     finds("ios-arm64/libsipwake_ffi.a: is ", |package| {
         package.files.insert(format!("{ROOT}{IOS}/{LIBRARY}"), b"hello".to_vec());
     });
@@ -334,7 +334,7 @@ fn property_lists_that_are_wrong_are_found() {
 }
 
 #[test]
-fn a_mark_that_the_name_does_not_bear_is_found_and_the_other_way_round() {
+fn a_check_only_mark_that_does_not_match_the_name_is_found() {
     finds("does not agree with the file's name", |package| {
         package.replace("Info.plist", "<dict>", "<dict><key>SipWakeCheckOnly</key><true/>");
     });
@@ -348,7 +348,7 @@ fn a_notice_that_is_missing_is_found() {
 }
 
 #[test]
-fn a_file_that_does_not_belong_there_is_found() {
+fn an_unexpected_file_is_found() {
     finds("does not belong", |package| {
         package.files.insert("secrets.txt".into(), Vec::new());
     });

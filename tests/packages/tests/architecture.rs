@@ -1,10 +1,10 @@
-//! The pictures of `docs/architecture.md` show the modules of the core as they are, and steps of a push that exist.
+//! The pictures of `docs/architecture.md` show the real modules of the core, and steps of a push that exist.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The lowest band: what is in it uses each other freely.
+/// The lowest band: its modules may use each other freely.
 const KNOWN: u32 = 4;
 
 fn repository() -> PathBuf {
@@ -15,7 +15,7 @@ fn read(path: &str) -> String {
     fs::read_to_string(repository().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// The values of two attributes that stand beside each other: `data-from="a" data-to="b"`.
+/// The values of two neighbouring attributes: `data-from="a" data-to="b"`.
 fn pairs(picture: &str, first: &str, second: &str) -> Vec<(String, String)> {
     let value = |text: &str| text.split_once('"').map(|(value, _)| value.to_owned());
     let pair = |text: &str| {
@@ -26,14 +26,14 @@ fn pairs(picture: &str, first: &str, second: &str) -> Vec<(String, String)> {
     picture.split(&format!("{first}=\"")).skip(1).map(|text| pair(text).expect("two attributes")).collect()
 }
 
-/// The modules of the core, by `lib.rs`.
+/// The modules of the core, from `lib.rs`.
 fn modules() -> BTreeSet<String> {
     let module =
         |line: &str| line.trim_start_matches("pub ").strip_prefix("mod ")?.strip_suffix(';').map(str::to_owned);
     read("rust/sipwake-core/src/lib.rs").lines().filter_map(module).collect()
 }
 
-/// A module's code. Links in comments are no use of what they name, and unit tests may use anything.
+/// A module's code. A link in a comment does not use what it names, and unit tests may use everything.
 fn sources(module: &str) -> String {
     fn code(path: &Path) -> String {
         let text = fs::read_to_string(path).expect("a source");

@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! A sound Android archive broken by hand, in one way after the other: the inspection must name each.
+//! A valid Android archive that is broken by hand, in one way after the other. The inspection must report each.
 
 use std::{
     collections::BTreeMap,
@@ -20,7 +20,7 @@ use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter, write::SimpleFileO
 const ARM64: &str = "jni/arm64-v8a/libsipwake_ffi.so";
 const X86_64: &str = "jni/x86_64/libsipwake_ffi.so";
 
-/// The files of an archive, and how it is packed again.
+/// The files of an archive, and how to pack it again.
 #[derive(Clone)]
 struct Archive {
     name: String,
@@ -72,7 +72,7 @@ impl Archive {
         self.replace_text("AndroidManifest.xml", "</application>", &format!("{element}</application>"));
     }
 
-    /// Replaces bytes by as many others.
+    /// Replaces bytes by the same number of other bytes.
     fn patch(&mut self, path: &str, from: &[u8], to: &[u8]) {
         assert_eq!(from.len(), to.len());
         let file = self.file(path);
@@ -89,7 +89,7 @@ impl Archive {
     }
 }
 
-/// Makes pages of 4 KB of those of the second LOAD segment.
+/// Gives the second LOAD segment pages of 4 KB.
 fn align_to_4_kb(library: &mut [u8]) {
     let header = FileHeader64::<Endianness>::parse(&*library).expect("it is ELF");
     let endian = header.endian().expect("it is ELF");
@@ -99,7 +99,7 @@ fn align_to_4_kb(library: &mut [u8]) {
     library[at..at + 8].copy_from_slice(&4096_u64.to_le_bytes());
 }
 
-/// Makes an entry that says how to bind one that says where to look for libraries.
+/// Turns an entry that says how to bind into one that says where to look for libraries.
 fn look_for_libraries(library: &mut [u8]) {
     let flags = u64::from(elf::DT_FLAGS_1).to_le_bytes();
     let at = library.windows(8).rposition(|window| window == flags).expect("it has DT_FLAGS_1");
@@ -115,7 +115,7 @@ fn inspect(folder: &Path, archive: &Archive) -> (bool, String) {
 
 type Break = Box<dyn Fn(&mut Archive)>;
 
-/// Returns the archive that was built, and a folder for its broken copies.
+/// Returns the built archive, and a folder for its broken copies.
 fn sound() -> (TempDir, Archive) {
     let path = std::env::var("SIPWAKE_AAR").expect("SIPWAKE_AAR names an archive that scripts/build-android made");
     let name = Path::new(&path).file_name().expect("it is a file").to_string_lossy().into_owned();
@@ -164,7 +164,7 @@ fn each_way_of_breaking_an_archive_is_found() {
         ),
         ("does not belong", Box::new(|archive| archive.files.insert("notes.txt".into(), vec![1]).map_or((), drop))),
         ("outside of itself", Box::new(|archive| archive.files.insert("jni/../../x".into(), vec![1]).map_or((), drop))),
-        ("minSdkVersion", Box::new(|archive| archive.replace_text("AndroidManifest.xml", "\"24\"", "\"21\""))),
+        ("minSdkVersion", Box::new(|archive| archive.replace_text("AndroidManifest.xml", "\"26\"", "\"21\""))),
         ("no XML", Box::new(|archive| archive.replace_text("AndroidManifest.xml", "</manifest>", ""))),
         (
             "no dev/sipwake/SystemTrust.class",
@@ -234,13 +234,13 @@ fn each_way_of_breaking_an_archive_is_found() {
 
 #[test]
 #[ignore = "needs an archive and aapt2: scripts/test --only android-package"]
-fn what_only_aapt2_knows_to_be_wrong_with_a_manifest_is_found() {
+fn a_manifest_error_that_only_aapt2_knows_is_found() {
     let (folder, sound) = sound();
     let (_, output) = inspect(folder.path(), &sound);
     assert!(output.contains("AndroidManifest.xml: aapt2 reads the same"), "aapt2 was not asked:\n{output}");
 
     let breaks: [(&str, Break); 3] = [
-        // Sound XML each time, with an attribute or a value that Android has not.
+        // Each time valid XML, with an attribute or a value that Android does not have.
         (
             "attribute android:requierd not found",
             Box::new(|archive| {

@@ -1,19 +1,19 @@
-//! What the documents say of files in the repository: each link leads somewhere, and what is shown of a file is what it holds.
+//! What the documents say about files in the repository: each link works, and each shown file matches the real one.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Its links lead to what is built with the site; `scripts/site` follows them there.
+/// Its links lead to pages that are built with the site. `scripts/site` follows them there.
 const OF_THE_SITE_ALONE: &str = "docs/reference.md";
 
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the repository")
 }
 
-/// The documents in the repository, by their paths in it.
+/// The documents in the repository, with their paths.
 fn documents() -> Vec<(PathBuf, String)> {
-    // What is in a src is a part of a program, such as the frame of a page that it writes elsewhere.
+    // A file in a src folder is part of a program, such as the frame of a page that the program writes.
     const NO_DOCUMENTS: [&str; 4] = ["target", ".git", ".build", "src"];
     fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(folder).expect("a folder").flatten() {
@@ -36,7 +36,7 @@ fn documents() -> Vec<(PathBuf, String)> {
     found.into_iter().map(read).collect()
 }
 
-/// Lines outside of code blocks, without what stands between backticks.
+/// Lines outside code blocks, without the text between backticks.
 fn prose(text: &str) -> Vec<String> {
     let mut in_block = false;
     let mut lines = Vec::new();
@@ -61,7 +61,7 @@ fn links(text: &str) -> Vec<String> {
     prose(text).into_iter().flat_map(targets).collect()
 }
 
-/// What a link can name of a page: each heading as GitHub and mdBook write it.
+/// The anchors of a page: each heading as GitHub and mdBook write it.
 fn anchors(text: &str) -> BTreeSet<String> {
     let mut in_block = false;
     let heading = |line: &str| {
@@ -82,7 +82,7 @@ fn anchors(text: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn each_link_within_the_repository_leads_somewhere() {
+fn each_link_within_the_repository_works() {
     let mut dead = Vec::new();
     let mut followed = 0;
     for (path, text) in documents().into_iter().filter(|(path, _)| path != Path::new(OF_THE_SITE_ALONE)) {
@@ -103,7 +103,7 @@ fn each_link_within_the_repository_leads_somewhere() {
 }
 
 #[test]
-fn what_is_shown_of_a_file_is_what_it_holds() {
+fn a_file_shown_on_a_page_matches_the_file() {
     let mut wrong = Vec::new();
     let mut shown = 0;
     for (path, text) in documents() {
@@ -130,7 +130,7 @@ fn what_is_shown_of_a_file_is_what_it_holds() {
 #[test]
 fn each_page_that_the_book_lists_is_there() {
     let book = fs::read_to_string(repository().join("docs/SUMMARY.md")).expect("docs/SUMMARY.md");
-    // scripts/site makes the list of decisions.
+    // scripts/site writes the list of decisions.
     let listed: BTreeSet<String> = links(&book).into_iter().filter(|page| page != "adr/index.md").collect();
     let missing: Vec<_> = listed.iter().filter(|page| !repository().join("docs").join(page).is_file()).collect();
     assert!(missing.is_empty(), "docs/SUMMARY.md lists what is not there: {missing:?}");

@@ -1,5 +1,5 @@
-//! The words of the project: a name in the public API is made of words that `docs/glossary.md` defines and of plain ones, and no
-//! document or comment uses a banned one.
+//! The words of the project: a name in the public API is made of words that `docs/glossary.md` defines and of plain ones. No
+//! document and no comment uses a banned word.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -13,7 +13,7 @@ fn read(path: &str) -> String {
     fs::read_to_string(repository().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// Files below `folder` that end so; built ones, generated ones and tests left out.
+/// Files below `folder` with this ending, except built ones, generated ones and tests.
 fn files(folder: &Path, ending: &str, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).expect("a folder").flatten() {
         let path = entry.path();
@@ -61,7 +61,7 @@ fn identifiers(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|name| !name.is_empty())
 }
 
-/// The names that a line of Kotlin or Swift declares as public. Kotlin's `val name:` is one also in a constructor, where it needs no `public`.
+/// The names that a line of Kotlin or Swift declares as public. Kotlin's `val name:` is also one in a constructor, where it needs no `public`.
 fn declared(line: &str) -> Vec<&str> {
     const DECLARERS: [&str; 14] = [
         "class",
@@ -80,7 +80,7 @@ fn declared(line: &str) -> Vec<&str> {
         "case",
     ];
     let mut names = Vec::new();
-    // `public enum class Name`: the name follows the last of them.
+    // `public enum class Name`: the name follows the last keyword.
     let mut words = line.split_whitespace().skip_while(|word| !matches!(*word, "public" | "open"));
     if words.next().is_some() {
         let mut rest = words
@@ -117,13 +117,13 @@ fn words_in_public_names() -> BTreeMap<String, String> {
     names.iter().flat_map(|name| words_of(name).into_iter().map(|word| (word, name.clone()))).collect()
 }
 
-/// The cells of each row of the glossary, heading rows left out.
+/// The cells of each row of the glossary, without heading rows.
 fn rows(glossary: &str) -> impl Iterator<Item = Vec<&str>> {
     let is_row = |line: &&str| line.starts_with("| ") && !line.starts_with("| word") && !line.starts_with("| name");
     glossary.lines().filter(is_row).map(|line| line[1..line.len() - 1].split(" |").map(str::trim).collect())
 }
 
-/// What stands between pairs of `mark`.
+/// The texts between pairs of `mark`.
 fn between<'a>(text: &'a str, mark: &str) -> Vec<&'a str> {
     text.split(mark).skip(1).step_by(2).collect()
 }
@@ -143,7 +143,7 @@ fn defined(glossary: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// `list` has the word, or the word without its ending.
+/// Whether `list` has the word, or the word without its ending.
 fn lists(list: &BTreeSet<String>, word: &str) -> bool {
     const ENDINGS: [(&str, &str); 8] =
         [("", ""), ("s", ""), ("es", ""), ("ies", "y"), ("d", ""), ("ed", ""), ("ing", ""), ("ing", "e")];
@@ -161,21 +161,21 @@ fn plain() -> BTreeSet<String> {
         .collect()
 }
 
-/// What is banned, and what to say instead.
+/// The banned words, each with what to say instead.
 fn banned() -> Vec<(String, String)> {
     let listed = read("tests/packages/words/banned.txt");
     let pair = |line: &str| line.split_once(" = ").map(|(word, instead)| (word.to_owned(), instead.to_owned()));
     listed.lines().filter(|line| !line.starts_with('#')).filter_map(pair).collect()
 }
 
-/// Lines as their words in lower case between single spaces, without what stands between backticks.
+/// A line as its words in lower case between single spaces, without the text between backticks.
 fn spaced(line: &str) -> String {
     let words = line.split('`').step_by(2).collect::<Vec<_>>().join(" ` ").to_lowercase();
     let words: Vec<_> = words.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
     format!(" {} ", words.join(" ")).replace(" no more than ", " at most ")
 }
 
-/// A document's prose: no code, no targets of links.
+/// A document's prose: no code, no link targets.
 fn prose(text: &str) -> Vec<(usize, String)> {
     let mut in_code = false;
     let mut lines = Vec::new();
@@ -189,7 +189,7 @@ fn prose(text: &str) -> Vec<(usize, String)> {
     lines
 }
 
-/// The comments of a source in Rust, Kotlin or Swift that have lines of their own.
+/// The comments in Rust, Kotlin or Swift that have their own lines.
 fn comments(text: &str) -> Vec<(usize, String)> {
     let is_comment = |line: &str| ["//", "/**", "* "].iter().any(|mark| line.trim_start().starts_with(mark));
     text.lines().enumerate().filter(|(_, line)| is_comment(line)).map(|(at, line)| (at + 1, spaced(line))).collect()

@@ -1,4 +1,4 @@
-//! Randomness that is the same for the same seed, on every machine.
+//! Randomness that is the same for the same seed on every machine.
 
 /// SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators").
 #[derive(Debug, Clone)]

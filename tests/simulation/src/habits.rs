@@ -1,4 +1,4 @@
-//! What real servers do, beside what the standards say. A server is put together from these: each is a switch.
+//! What real servers do beyond the standards. Each habit is a switch, and a server is a set of them.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +9,8 @@ use crate::wire::Contact;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Habit {
-    /// A nonce is good for one request; the next one with it gets a 403 (Kamailio with `nonce_count=0` behind some scripts).
+    /// A nonce is valid for one request; the next request with it gets a 403 (Kamailio with `nonce_count=0` behind some
+    /// scripts).
     NonceOnce403,
     /// The same with a 400 (Sprout).
     NonceOnce400,
@@ -29,48 +30,48 @@ pub enum Habit {
     TransportLeftOut,
     /// All Contacts are listed in one line (FreeSWITCH).
     OneLine,
-    /// A 200 lists no Contact at all (3CX at times).
+    /// A 200 lists no Contact at all (sometimes 3CX).
     NothingListed,
-    /// Contacts are listed without `expires`, and the lifetime stands in the header field (Mitel).
+    /// Contacts are listed without `expires`, and the header field has the lifetime (Mitel).
     LifetimeInHeader,
-    /// No binding lives longer than ten minutes, whatever was asked (most hosted PBXs).
+    /// No binding lives longer than ten minutes, even if a client asks for more (most hosted PBXs).
     LifetimeCut,
     /// The user has forty other devices, all of them listed (call centres).
     ManyDevices,
     /// A 200 has `Flow-Timer`, and pings are answered (RFC 5626 edge proxies, Flexisip).
     FlowTimer,
-    /// Now and then a REGISTER that is right gets a 403 (load balancers before a cold cache).
+    /// Now and then a valid REGISTER gets a 403 (load balancers before a cold cache).
     ForbiddenAtTimes,
-    /// The INVITE has another Call-ID than the push told (every B2BUA).
+    /// The INVITE has another Call-ID than the push (every B2BUA).
     CallIdRenamed,
     /// The INVITE's To names a ring group, and not the user (FreePBX).
     AliasInTo,
-    /// Who gives up calls again five seconds later (people).
+    /// A caller who gives up calls again five seconds later (people).
     CalledAgain,
-    /// From the middle of the story on `pn-*` get a 555 (a licence that ended).
+    /// From the middle of the story on, `pn-*` gets a 555 (a licence that ended).
     ProviderDropped,
-    /// A 200 comes with `Expires: 0` beside a Contact that lives (old OpenSER scripts).
+    /// A 200 has `Expires: 0` beside a live Contact (old OpenSER scripts).
     ZeroInHeader,
-    /// A Contact is listed at its end, with `expires=0`, beside its living twin (Kamailio).
+    /// An expired Contact is listed with `expires=0` beside its live twin (Kamailio).
     EndListed,
-    /// A Contact of more than 255 bytes gets a 400 (OpenSIPS, Asterisk); the provider's tokens are long.
+    /// A Contact of more than 255 bytes gets a 400 (OpenSIPS, Asterisk). The provider's tokens are long.
     ContactTooLong,
-    /// The INVITE's To is the registered Contact, and To is cut at 255 bytes in what follows (Asterisk's chan_sip).
+    /// The INVITE's To is the registered Contact, and in later requests To is cut at 255 bytes (Asterisk's chan_sip).
     ToCut,
-    /// The first of the server's two addresses is dead: what is sent there over UDP is lost (a cluster with one node down).
+    /// The first of the server's two addresses is dead: UDP datagrams to it are lost (a cluster with one node down).
     FirstAddressDead,
-    /// Who waits for a call is known by `pn-*` alone, whichever account registers (OpenSIPS); both accounts have one token.
+    /// A waiting call belongs to whichever account registers with the same `pn-*` (OpenSIPS). Both accounts have one token.
     WaitsByPn,
-    /// Who can be woken is pushed, and gets the INVITE only where a REGISTER comes after that, however fresh the binding is
-    /// (Flexisip, proxies that take RFC 8599 at its word).
+    /// A client that can be woken always gets a push, and the INVITE only after a later REGISTER, even if the binding is
+    /// fresh (Flexisip, proxies that follow RFC 8599 to the letter).
     PushedFirst,
-    /// Each fifth challenge is of a node whose nonces the others know nothing of, and they do not call them stale (clusters without a
-    /// common secret).
+    /// Each fifth challenge is from a node whose nonces the other nodes do not know, and they do not call them stale (clusters
+    /// without a common secret).
     NonceLost,
     /// Contacts are compared and listed without the parameters of their URIs (Asterisk's chan_sip, some SBCs).
     ParametersIgnored,
-    /// A binding is there still when it was removed once, and the 200 lists it (clusters whose nodes hear of each other's writes
-    /// later).
+    /// A binding is still there after its first removal, and the 200 lists it (clusters whose nodes learn of each other's writes
+    /// late).
     RemovalOverlooked,
 }
 
@@ -109,12 +110,12 @@ impl Habit {
         Self::RemovalOverlooked,
     ];
 
-    /// Reads the name that a story has for it.
+    /// Reads its name in a story.
     pub fn named(name: &str) -> Option<Self> {
         serde_json::from_value(serde_json::Value::String(name.to_owned())).ok()
     }
 
-    /// The status with which a nonce is refused that was used before.
+    /// The status that refuses a nonce which was used before.
     pub(crate) fn refuses_used_nonces(self) -> Option<u16> {
         match self {
             Self::NonceOnce403 => Some(403),
@@ -125,20 +126,20 @@ impl Habit {
     }
 }
 
-/// Draws a server's habits: each in some nine of a hundred lives.
+/// Chooses a server's habits: each in about nine of a hundred lives.
 pub(crate) fn drawn(seed: u64) -> Vec<Habit> {
-    // A stream of its own: what else happens in a story does not depend on it.
+    // A random stream of its own, so that everything else in a story stays the same.
     let mut chance = Chance::new(seed ^ 0x6861_6269_7473_2121);
     Habit::ALL.into_iter().filter(|_| chance.hits(95)).collect()
 }
 
-/// Whether the lists of a server with these habits hide what they are about.
+/// Whether the lists of a server with these habits hide whose Contacts they name.
 pub(crate) fn hide(habits: &[Habit]) -> bool {
     let hiding = [Habit::NothingListed, Habit::ContactRewritten, Habit::TransportLeftOut, Habit::ParametersIgnored];
     hiding.iter().any(|habit| habits.contains(habit))
 }
 
-/// The address that a NAT gives the phone: another one for each of its own, with the same port.
+/// The address that a NAT gives the phone: one for each address of the phone, with the same port.
 const OUTSIDE: &str = "203.0.113.";
 const INSIDE: &str = "10.0.0.";
 
@@ -175,7 +176,7 @@ fn escaped_params(uri: &str) -> String {
     }
 }
 
-/// The binding that a request means by a Contact as it was listed.
+/// The binding that a request means by a Contact in its listed form.
 pub(crate) fn meant<'b>(
     habits: &[Habit],
     bound: impl IntoIterator<Item = &'b Contact>,
@@ -190,7 +191,7 @@ mod tests {
     use crate::script::Script;
 
     #[test]
-    fn each_habit_is_drawn_in_five_of_a_hundred_lives_or_more() {
+    fn each_habit_is_chosen_in_at_least_five_of_a_hundred_lives() {
         const LIVES: u64 = 10_000;
         for habit in Habit::ALL {
             let with = (0..LIVES).filter(|seed| Script::from_seed(*seed).setting.has(habit)).count() as u64;
@@ -199,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_contact_is_known_by_the_form_in_which_it_was_listed() {
+    fn a_contact_is_recognised_by_the_form_in_which_it_was_listed() {
         let sent = Contact { uri: "sip:u@10.0.0.7:5070;transport=udp;pn-prid=a:b".to_owned(), params: String::new() };
         let with: Vec<Habit> = Habit::ALL.into_iter().filter(|habit| *habit != Habit::ParametersIgnored).collect();
         assert_eq!(listed(&with, &sent.uri), "SIP:u@203.0.113.7:5070;pn-prid=a%3ab");

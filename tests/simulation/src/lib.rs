@@ -1,8 +1,8 @@
 //! The real core on a simulated clock, network, phone and servers.
 //!
-//! A run is made from one seed: [`Script::from_seed`] makes up a story, [`run`] plays it around the core and
-//! checks every promise of the architecture at every step. The same story always goes the same way. [`shrink`] makes
-//! a failing one short; such stories are kept in `regressions/` and played by the tests.
+//! A run comes from one seed: [`Script::from_seed`] makes up a story, and [`run`] plays it around the core and checks
+//! every promise of the architecture after every step. The same story always goes the same way. [`shrink`] makes a
+//! failing story short. Such stories are kept in `regressions/`, and the tests play them.
 #![forbid(unsafe_code)]
 
 mod chance;

@@ -57,9 +57,9 @@ struct Many {
     from: u64,
     seeds: u64,
     length: Option<Duration>,
-    /// What every server has, in place of what is drawn for it.
+    /// The habits of every server, instead of random ones.
     habits: Vec<Habit>,
-    /// Where a failing story is written to, made short.
+    /// The folder for a failing story, after it was made short.
     keep: Option<PathBuf>,
 }
 

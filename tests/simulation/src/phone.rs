@@ -1,4 +1,4 @@
-//! The phone: its accounts, its store, its clocks, and what the app on it has been told.
+//! The phone: its accounts, its store, its clocks, and what its app was told.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +17,7 @@ pub(crate) fn user(account: usize) -> String {
     format!("user{account}")
 }
 
-/// What every password begins with.
+/// The beginning of every password.
 pub(crate) const PASSWORDS: &str = "open-sesame-";
 
 /// Returns the account of a user.
@@ -30,19 +30,19 @@ pub(crate) fn password(user: &str) -> String {
     format!("{PASSWORDS}{user}")
 }
 
-/// What the app remembers of an account, safely stored by itself.
+/// What the app remembers about an account, safely stored by itself.
 #[derive(Debug, Clone)]
 pub(crate) struct App {
     pub(crate) key: AccountKey,
     pub(crate) logged_in: bool,
     pub(crate) wants_push: bool,
-    /// Counts the provider's tokens; 0: none yet.
+    /// Counts the provider's tokens; 0 means none yet.
     pub(crate) token: u32,
     /// Counts the changes of its push settings.
     pub(crate) settings: u32,
-    /// A record was damaged: what it held cannot be asked for.
+    /// A record was damaged. Nobody can expect what it held.
     pub(crate) excused: bool,
-    /// Logged out for longer than push services keep a message, by the wall clock at one time or another.
+    /// Logged out for longer than push services keep a message, if any wall clock says so.
     pub(crate) long_gone: bool,
 }
 
@@ -57,21 +57,21 @@ pub(crate) struct Phone {
     pub(crate) agent: Option<UserAgent>,
     pub(crate) apps: Vec<App>,
     pub(crate) store: BTreeMap<String, Vec<u8>>,
-    /// What the last wakes left behind.
+    /// What the core stored about the last wakes.
     pub(crate) black_box: Option<Vec<u8>>,
     /// Until when the store refuses everything.
     pub(crate) store_fails_until: u64,
-    /// Until when the store cannot be read, since the phone was not unlocked yet.
+    /// Until when the store cannot be read, because the phone has not been unlocked yet.
     pub(crate) shut_until: u64,
-    /// This process began before it could read, and has not dealt with all that it read then.
+    /// This process started before it could read the store, and has not handled everything that it has read since.
     pub(crate) born_shut: bool,
     /// Records that this process has not read yet.
     pub(crate) unread: BTreeSet<String>,
-    /// Records that the store has refused and not taken since: what it holds under these keys is out of date.
+    /// Keys whose last record the store refused: what it holds under them is out of date.
     pub(crate) unstored: BTreeSet<String>,
     /// Those of them that a killed process left behind.
     pub(crate) stale: BTreeSet<String>,
-    /// Keyed by the core's own number and the process's.
+    /// The key is the core's own number and the number of the process.
     pub(crate) flows: BTreeMap<u64, Flow>,
     pub(crate) process: u64,
     pub(crate) address: u8,
@@ -122,7 +122,7 @@ impl Phone {
         Now::new(millis(5000 + at - self.boot_base), millis(wall))
     }
 
-    /// The time of ours at which the boot clock shows `boot`.
+    /// The simulation's time at which the boot clock shows `boot`.
     pub(crate) fn at(&self, boot: std::time::Duration) -> u64 {
         let millis = u64::try_from(boot.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
         millis.saturating_add(self.boot_base).saturating_sub(5000)
@@ -174,10 +174,10 @@ pub(crate) fn token_text(setting: &Setting, account: usize, number: u32) -> Stri
     format!("token-{whose}-{number}:APA91bVerySecretIndeed{}", "x".repeat(more))
 }
 
-/// A token so much longer, and no Contact with it has 255 bytes or less.
+/// A token with this much more text: no Contact with it fits into 255 bytes.
 const LONG: usize = 200;
 
-/// A token so much longer, and no REGISTER with it goes into a datagram.
+/// A token with this much more text: no REGISTER with it fits into a datagram.
 const LARGE: usize = 1000;
 
 /// Returns the name of one of several gateways.
@@ -185,7 +185,7 @@ fn gateway(place: usize) -> String {
     format!("gw{place}.example.com")
 }
 
-/// Returns the place of a gateway by its host.
+/// Returns the index of a gateway by its host.
 pub(crate) fn gateway_of(host: &str) -> Option<usize> {
     host.strip_prefix("gw")?.split('.').next()?.parse().ok()
 }
@@ -219,7 +219,7 @@ pub(crate) fn aor(setting: &Setting, index: usize) -> String {
     }
 }
 
-/// Returns what the app states after so many changes: another package each time.
+/// Returns the push settings after this many changes: another package each time.
 pub(crate) fn push(setting: &Setting, changes: u32) -> Push {
     let package = if changes.is_multiple_of(2) { "app" } else { "other" };
     let mut config = PushConfig::new(Provider::Fcm, package);

@@ -1,20 +1,19 @@
-//! What the process has used: of the processor, on a shared machine a better measure than the clock on the wall, and of the memory.
+//! The process's use of the processor (on a shared machine a better measure than the wall clock) and of memory.
 
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-/// Ticks a second in `/proc`, on every Linux of today.
+/// Ticks per second in `/proc`, on every current Linux.
 const TICKS: u64 = 100;
 
-/// Returns the processor time that this process has used, to a hundredth of a second; where there is no `/proc`, the time since it
-/// was first asked for.
+/// Returns the processor time of this process, to a hundredth of a second. Without `/proc`, returns the time since the first call.
 pub fn processor_time() -> Duration {
     static BEGAN: OnceLock<Instant> = OnceLock::new();
     let began = BEGAN.get_or_init(Instant::now);
     used().unwrap_or_else(|| began.elapsed())
 }
 
-/// Returns how much of the memory the process takes, in bytes: `VmRSS` of proc(5).
+/// Returns the memory of the process in bytes: `VmRSS` of proc(5).
 pub fn resident() -> Option<usize> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;

@@ -26,7 +26,7 @@ impl std::fmt::Display for Broken {
     }
 }
 
-/// The REGISTER under way.
+/// The REGISTER in flight.
 #[derive(Debug, Clone)]
 pub(crate) struct InFlight {
     pub(crate) branch: String,
@@ -40,16 +40,18 @@ pub(crate) struct InFlight {
 pub(crate) struct Seen {
     pub(crate) in_flight: Option<InFlight>,
     call_id: Option<String>,
-    /// The last nonce, and the host that gave it: it is nothing to another one.
+    /// The last nonce and the host that gave it. Another host does not know it.
     pub(crate) nonce: Option<(u64, String)>,
     pub(crate) stored_nonce: Option<(u64, String)>,
-    /// Refusals of a wrong password since the app was last told, or there was a reason to try.
+    /// Refusals of a wrong password since the app was last told, or since there was a reason to try.
     pub(crate) refusals: u32,
     /// The flow of the registration, while it is open.
     main: Option<u64>,
-    /// Flows opened beside it, to the gateway that was left: nonces there are a matter of their own.
+    /// The last final response was a server error.
+    pub(crate) trouble: bool,
+    /// Flows that were opened beside it, to the left gateway. Nonces there are separate.
     aside: BTreeSet<u64>,
-    /// The server confirmed a log-out, and nothing was bound since: one removal more, elsewhere, is to the gateway that was left.
+    /// The server confirmed a log-out, and nothing was bound since. One more removal elsewhere goes to the left gateway.
     removed: bool,
     /// When the REGISTERs since the last reason for one began, and how many there were.
     burst: (u64, u32),
@@ -60,7 +62,7 @@ struct Ring {
     announced: bool,
     ringing: bool,
     ended: bool,
-    /// Its user logged out: a call that rings after they are back is new.
+    /// Its user logged out. A call that rings after they log in again is a new one.
     logged_out: bool,
     uuid: Option<Uuid>,
     since: u64,
@@ -74,7 +76,7 @@ pub(crate) struct Watch {
     counts: BTreeMap<String, u32>,
     rings: BTreeMap<String, Ring>,
     pub(crate) broken: Option<Broken>,
-    /// An attacker is about: what a server or an app may expect of the others does not hold.
+    /// There is an attacker, so a server or an app cannot expect what the others normally do.
     pub(crate) is_attacked: bool,
 }
 
@@ -83,7 +85,7 @@ fn removes(wire: &Wire) -> bool {
 }
 
 impl Seen {
-    /// A final answer to the REGISTER in flight arrived.
+    /// A final response to the REGISTER in flight arrived.
     /// Returns the request.
     pub(crate) fn answered(&mut self, answer: &Wire, logged_in: bool) -> Option<Vec<u8>> {
         let asked = self.in_flight.take()?.bytes;
@@ -92,9 +94,15 @@ impl Seen {
             |wire: &Wire| wire.contacts().iter().any(|ours| answer.contacts().iter().any(|it| it.uri == ours.uri));
         let removal = Wire::parse(&asked).is_some_and(|wire| removes(&wire) && !lists(&wire));
         self.removed |= !logged_in && removal && matches!(status, Some(200..300));
-        // What is refused in other words than a challenge may be refused for its nonce, which is then forgotten.
-        if matches!(status, Some(400..) if !matches!(status, Some(401 | 407 | 408 | 423 | 439 | 503 | 504 | 555))) {
+        // A refusal that is no challenge may be because of the nonce, which is then forgotten. A server error only counts
+        // as one if it is the second in a row.
+        let trouble = matches!(status, Some(408 | 503 | 504));
+        let refused = matches!(status, Some(400..) if !matches!(status, Some(401 | 407 | 423 | 439 | 555)) && !trouble);
+        if refused || (trouble && self.trouble) {
             self.nonce = None;
+        }
+        if !matches!(status, Some(401 | 407)) {
+            self.trouble = trouble;
         }
         Some(asked)
     }
@@ -112,7 +120,7 @@ impl Watch {
         }
     }
 
-    /// A promise that holds under attack, too.
+    /// A promise that also holds under attack.
     pub(crate) fn attacked(&mut self, at: u64, promise: u8, what: impl Into<String>) {
         self.broken.get_or_insert(Broken { at, promise, what: what.into() });
     }
@@ -125,24 +133,24 @@ impl Watch {
         }
     }
 
-    /// The process is gone.
+    /// The process ended.
     pub(crate) fn killed(&mut self) {
         for seen in &mut self.seen {
             seen.in_flight = None;
             seen.main = None;
-            // Its successor may not know that the log-out was confirmed.
+            // The next process may not know that the log-out was confirmed.
             seen.removed = false;
             seen.nonce.clone_from(&seen.stored_nonce);
         }
         self.rings.clear();
     }
 
-    /// The user is back: what is removed from here on is the registration's own business.
+    /// The user is back. From here on, removals belong to the registration.
     pub(crate) fn logged_in(&mut self, account: usize) {
         self.seen[account].removed = false;
     }
 
-    /// All that was remembered of an account is gone with good reason.
+    /// Everything that was remembered about an account is gone for a good reason.
     pub(crate) fn forgotten(&mut self, account: usize) {
         let seen = &mut self.seen[account];
         seen.call_id = None;
@@ -150,14 +158,14 @@ impl Watch {
         seen.stored_nonce = None;
     }
 
-    /// The record of an account is out of date: numbers may be used again.
+    /// The record of an account is out of date, so numbers may be used again.
     pub(crate) fn record_lost(&mut self, account: usize) {
         self.forgotten(account);
         self.cseqs.clear();
         self.counts.clear();
     }
 
-    /// What is in flight at an address that was left is sent again at the next one.
+    /// A request in flight at an address that is given up is sent again at the next one.
     pub(crate) fn flow_moved(&mut self, flow: u64) {
         for seen in &mut self.seen {
             seen.in_flight.take_if(|known| known.flow == flow);
@@ -171,8 +179,8 @@ impl Watch {
         }
     }
 
-    /// Promises 3 and 4: one REGISTER at a time, one Call-ID, a CSeq and a nonce count that grow, credentials ahead of
-    /// the challenge.
+    /// Promises 3 and 4: one REGISTER at a time, one Call-ID, a CSeq and a nonce count that grow, and credentials
+    /// before the challenge.
     pub(crate) fn register_sent(
         &mut self,
         account: usize,
@@ -241,7 +249,7 @@ impl Watch {
         }
     }
 
-    /// Promise 5: the verdict fits what the server said.
+    /// Promise 5: the verdict matches what the server said.
     pub(crate) fn registered(&mut self, profile: Profile, dropped: bool, registered: &Registered, at: u64) {
         let standing = registered.verdict.standing;
         let fits = match (registered.token.is_some(), profile) {
@@ -258,7 +266,7 @@ impl Watch {
 
     /// Promise 6: one call, one UUID, one ring, one end.
     ///
-    /// Where a server renames Call-IDs, a push that comes after the end is the same as that of another call.
+    /// If a server changes Call-IDs, a push after the end counts as one for another call.
     pub(crate) fn call(&mut self, event: &CallEvent, renamed: bool, at: u64) {
         let complaint = match &event.change {
             CallChange::Announced(caller) | CallChange::Ringing { caller, .. } => {
@@ -303,7 +311,7 @@ impl Watch {
         !self.rings.is_empty()
     }
 
-    /// Promise 6: an announced INVITE that never comes ends the call on time.
+    /// Promise 6: a call whose INVITE never comes ends on time.
     pub(crate) fn calls_are_over(&mut self, at: u64) {
         // An INVITE that comes again on another flow rings again.
         const LONGEST: u64 = 365 * SECOND;
@@ -324,7 +332,7 @@ fn number(uri: &str) -> String {
 }
 
 impl Seen {
-    /// Whether a server may know anything of this account.
+    /// Whether a server may know something about this account.
     pub(crate) fn ever_sent(&self) -> bool {
         self.call_id.is_some()
     }

@@ -1,4 +1,4 @@
-//! A story: its setting, and what happens when. Made from a seed, or read from a file.
+//! A story: its setting, and its events with their times. It comes from a seed or from a file.
 
 use serde::{Deserialize, Serialize};
 
@@ -21,7 +21,7 @@ pub enum Profile {
     Rfc8599Refusing,
     /// Mizutech's gateway.
     XMpush,
-    /// Contacts are the same when their `pn-*` are; `Feature-Caps` without `*;`.
+    /// Contacts with the same `pn-*` are the same; `Feature-Caps` without `*;`.
     OpenSips,
     /// Linphone's tags, no `Feature-Caps`.
     Flexisip,
@@ -37,14 +37,14 @@ impl Profile {
         [Self::Rfc8599, Self::Rfc8599Refusing, Self::XMpush, Self::OpenSips, Self::Flexisip, Self::PortSip, Self::None];
 }
 
-/// Gateways that know nothing of one another: each is a registrar of its own.
+/// Gateways that share nothing: each is a registrar of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Apart {
     /// How many there are.
     pub count: usize,
-    /// The account names no transport; the DNS has TCP for the gateways of these bits, and UDP for the others.
+    /// The account names no transport. The DNS has TCP for the gateways of these bits, and UDP for the others.
     pub dns: Option<u8>,
-    /// Requests are larger than a datagram that the gateways of these bits get: they listen on TCP for them.
+    /// Requests are too large for a datagram to the gateways of these bits, which listen on TCP for them.
     pub large: Option<u8>,
 }
 
@@ -54,7 +54,7 @@ impl Apart {
         self.dns.is_some_and(|bits| bits >> gateway & 1 == 1)
     }
 
-    /// Whether a gateway gets large requests over TCP only.
+    /// Whether a gateway gets large requests only over TCP.
     pub(crate) fn wants_large_over_tcp(self, gateway: usize) -> bool {
         self.large.is_some_and(|bits| bits >> gateway & 1 == 1)
     }
@@ -63,25 +63,25 @@ impl Apart {
 /// What stays the same for the whole story.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Setting {
-    /// Feeds the network's and the core's randomness.
+    /// The seed for the network's and the core's random numbers.
     pub seed: u64,
     /// The server.
     pub profile: Profile,
-    /// What this server does beside what it should.
+    /// What this server does beyond the standards.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub habits: Vec<Habit>,
     /// Both accounts have the same extension, at two domains.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub shared_extension: bool,
-    /// How long after a push was judged the app hands it over, in milliseconds.
+    /// How long after the judgement of a push the app hands it over, in milliseconds.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub push_gap: u64,
     /// UDP, or else TCP.
     pub udp: bool,
-    /// An attacker is about.
+    /// There is an attacker.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub attacked: bool,
-    /// The gateways, where there are several that share nothing.
+    /// The gateways, if there are several that share nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub apart: Option<Apart>,
     /// Accounts on the phone, one or two.
@@ -90,21 +90,21 @@ pub struct Setting {
     pub expires: u32,
     /// The accounts have an instance id.
     pub instance: bool,
-    /// The accounts ask for keep-alives, every so many seconds.
+    /// The accounts ask for keep-alives with this interval in seconds.
     pub keep_alive: Option<u32>,
-    /// Datagrams lost, of 1000.
+    /// How many of 1000 datagrams are lost.
     pub loss: u32,
-    /// Datagrams that come twice, of 1000.
+    /// How many of 1000 datagrams come twice.
     pub duplication: u32,
-    /// The network's delay, in milliseconds: from, to. Datagrams may overtake each other.
+    /// The network's delay in milliseconds: from, to. Datagrams may overtake each other.
     pub delay: (u64, u64),
-    /// Pushes lost, and pushes that come twice, of 1000.
+    /// How many of 1000 pushes are lost, and how many come twice.
     pub push_loss: u32,
     /// The longest that a push takes, in milliseconds.
     pub push_delay: u64,
     /// How long a nonce lives, in seconds.
     pub nonce_life: u64,
-    /// How long the story is; quiet follows.
+    /// How long the story is. Quiet time follows.
     pub length: u64,
 }
 
@@ -118,7 +118,7 @@ impl Setting {
         self.habits.contains(&habit)
     }
 
-    /// Whether flows are opened over UDP, where neither the DNS nor a request's size says otherwise.
+    /// Whether flows open over UDP, unless the DNS or a request's size says otherwise.
     pub(crate) fn udp_at_first(&self) -> bool {
         self.udp || self.apart.is_some_and(|apart| apart.dns.is_some())
     }
@@ -130,13 +130,13 @@ impl Setting {
 pub enum Damage {
     /// The end is missing.
     Truncated,
-    /// One bit is another.
+    /// One bit is flipped.
     Flipped,
-    /// Somebody else's bytes.
+    /// Foreign bytes.
     Foreign,
 }
 
-/// What happens.
+/// An event of a story.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Happening {
@@ -146,7 +146,7 @@ pub enum Happening {
     NewToken(usize),
     /// The provider gives the token again.
     SameToken(usize),
-    /// The provider gives a token that is none.
+    /// The provider gives a text that is no token.
     NullToken(usize),
     /// The user wants no pushes.
     Unbind(usize),
@@ -154,55 +154,55 @@ pub enum Happening {
     LogOut(usize),
     /// The user logs in, or wants pushes again.
     LogIn(usize),
-    /// The app asks for push capabilities.
+    /// The app asks for the server's push capabilities.
     Query(usize),
     /// Another network, with another address.
     NetworkChange,
-    /// Nothing gets through for so long.
+    /// Nothing gets through for this long.
     Partition(u64),
-    /// A gateway hears nothing for so long, and its connections break.
+    /// A gateway receives nothing for this long, and its connections break.
     Down(usize, u64),
-    /// The next so many REGISTERs at a gateway are answered with this status.
+    /// A gateway responds to this many REGISTERs with this status.
     TroubleAt(usize, u16, u8),
-    /// A gateway tells how busy it is.
+    /// A gateway reports how busy it is.
     Load(usize, u8),
-    /// The server is restarted, and knows its bindings still or not.
+    /// The server restarts, with or without its bindings.
     ServerRestart {
         /// Whether bindings survive.
         keep: bool,
     },
     /// All nonces are forgotten.
     NoncesExpire,
-    /// The next so many REGISTERs are answered with this status.
+    /// The next REGISTERs, this many, are answered with this status.
     Trouble(u16, u8),
-    /// The phone's wall clock jumps by so many seconds.
+    /// The phone's wall clock jumps by this many seconds.
     WallJump(i64),
-    /// The phone sleeps so deep that no timer runs.
+    /// The phone sleeps so deeply that no timer runs.
     Sleep(u64),
-    /// The process is killed after so many more outputs of the core, and started again later.
+    /// The process is killed after this many further outputs of the core, and started again later.
     Kill {
         /// Outputs that are still done.
         after: u32,
-        /// Until the next start.
+        /// The time until the next start.
         down: u64,
-        /// The phone is restarted too: its boot clock begins again.
+        /// The phone also restarts: its boot clock begins again.
         reboot: bool,
     },
-    /// The next time the process is dead, the record of an account (or, with `None`, of the log-outs) is damaged.
+    /// The next time the process is dead, the record of an account (`None`: the record of the log-outs) is damaged.
     Damage(Option<usize>, Damage),
-    /// Somebody calls, and gives up after so long.
+    /// Somebody calls, and gives up after this long.
     Call(usize, u64),
-    /// The push of a call that is long over: the push service kept it.
+    /// The push of a call that ended long ago: the push service kept it.
     LatePush(usize),
-    /// The store refuses every record for so long.
+    /// The store refuses every record for this long.
     StoreFails(u64),
-    /// The phone is restarted, and nobody unlocks it for so long: until then the store cannot be read.
+    /// The phone restarts, and nobody unlocks it for this long. Until then the store cannot be read.
     StoreShut(u64),
-    /// The user's password is another from here on, and the phone never learns it.
+    /// From here on the user has another password, and the phone never learns it.
     PasswordChanges(usize),
-    /// The app states other push settings for this account.
+    /// The app changes the push settings of this account.
     Settings(usize),
-    /// Only where the setting has an attacker.
+    /// Only in settings with an attacker.
     Attack(Attack),
 }
 
@@ -242,7 +242,7 @@ impl Script {
             nonce_life: *chance.pick(&[30, 300, 3600, 100_000]),
             length: *chance.pick(&[2 * HOUR, 2 * HOUR, 6 * HOUR, 12 * HOUR, 24 * HOUR, 72 * HOUR]),
         };
-        // A stream of its own: what else happens in a story does not depend on it.
+        // A random stream of its own, so that everything else in a story stays the same.
         let mut later = Chance::new(seed ^ 0x7365_7474_696e_6773);
         let setting = Setting {
             habits: habits::drawn(seed),
@@ -256,7 +256,7 @@ impl Script {
             let first = happening(&setting, &mut chance);
             happenings.push((at, first));
             happenings.extend(beside(&setting, (at, first), &mut chance));
-            // Troubles do not come singly: half of them have company within seconds.
+            // Failures often come together: half of them are followed by another one within seconds.
             while chance.hits(400) {
                 let within = *chance.pick(&[10, SECOND, 40 * SECOND]);
                 at += chance.between(0, within);
@@ -275,7 +275,8 @@ impl Script {
             let shut = *later.pick(&[20 * SECOND, 5 * MINUTE, HOUR, 3 * HOUR]);
             happenings.push((later.between(0, setting.length), Happening::StoreShut(later.between(SECOND, shut))));
         }
-        // What lists nothing leaves the phone to its clocks, least of all to what it learnt, as long as it is new there.
+        // At a server that lists nothing, the phone relies on its clocks, and not on what it learnt, as long as it is
+        // new there.
         if later.hits(if setting.has(Habit::NothingListed) { 500 } else { 50 }) {
             let who = later.between(0, setting.accounts as u64 - 1) as usize;
             let at = later.between(0, setting.length / 4);
@@ -322,10 +323,10 @@ impl Script {
         text
     }
 
-    /// Reads what [`to_text`](Self::to_text) wrote; lines that begin with `#` are remarks.
+    /// Reads the output of [`to_text`](Self::to_text). Lines that begin with `#` are comments.
     ///
     /// # Errors
-    /// JSON's own, for a line that is none of ours.
+    /// An error of the JSON parser, for an invalid line.
     pub fn parse(text: &str) -> Result<Self, serde_json::Error> {
         let mut lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
         let setting = serde_json::from_str(lines.next().unwrap_or_default())?;
@@ -343,7 +344,7 @@ fn apart(chance: &mut Chance) -> Apart {
     }
 }
 
-/// A new token just as a gateway fails; or the next one goes down, too.
+/// A new token at the moment a gateway fails; or the next gateway goes down, too.
 fn beside(setting: &Setting, (at, what): (u64, Happening), chance: &mut Chance) -> Vec<(u64, Happening)> {
     let mut company = Vec::new();
     let (Some(apart), Happening::Down(gateway, _) | Happening::TroubleAt(gateway, ..)) = (setting.apart, what) else {
@@ -367,7 +368,7 @@ fn down_for(chance: &mut Chance) -> u64 {
     *chance.pick(&[20 * SECOND, 3 * MINUTE, 20 * MINUTE, 2 * HOUR])
 }
 
-/// Makes the phone leave its gateway, or keeps it from telling the one that it left.
+/// Makes the phone leave its gateway, or keeps it from reaching the left one.
 fn at_a_gateway(apart: Apart, chance: &mut Chance) -> Happening {
     let gateway = if chance.hits(600) { 0 } else { chance.between(0, apart.count as u64 - 1) as usize };
     match chance.between(0, 9) {

@@ -1,4 +1,4 @@
-//! A registrar with push, as each kind of server does it, on simulated time.
+//! A registrar with push, for each kind of server, on simulated time.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -11,7 +11,7 @@ use crate::wire::{Contact, Wire, digest_param, param};
 /// The realm of every server here.
 pub(crate) const REALM: &str = "sim";
 
-/// What the server holds of one device.
+/// What the server holds for one device.
 #[derive(Debug, Clone)]
 pub(crate) struct Binding {
     pub(crate) contact: Contact,
@@ -20,18 +20,18 @@ pub(crate) struct Binding {
     pub(crate) expires_at: u64,
     /// Where it pushes to.
     pub(crate) token: Option<String>,
-    /// Another device of the same user, which is none of our phone's business.
+    /// Another device of the same user, which does not concern our phone.
     pub(crate) foreign: bool,
     /// The REGISTER that made or renewed it.
     pub(crate) branch: String,
-    /// The phone knows of it: it had the answer, and lived on.
+    /// The phone knows it: it got the response, and was not killed after that.
     pub(crate) confirmed: bool,
-    /// There is a later one beside it. The phone may leave before the server is rid of this one, which then lapses.
+    /// There is a later one beside it. The phone may leave before the server has removed this one, which then expires.
     pub(crate) superseded: bool,
-    /// Left to its expiry: its user logged out while the gateway was down, as often as it was asked, and logged in again since;
-    /// or the phone went elsewhere and came back without ever knowing of it.
+    /// Left to expire: its user logged out while the gateway was down at each attempt, and has logged in again since. Or the
+    /// phone went elsewhere and came back without ever knowing of it.
     pub(crate) given_up: bool,
-    /// It was removed once, which had no effect.
+    /// It was removed once, without effect.
     overlooked: bool,
 }
 
@@ -49,45 +49,45 @@ pub(crate) struct Server {
     pub(crate) bindings: BTreeMap<String, Vec<Binding>>,
     nonces: BTreeMap<String, Nonce>,
     serial: u64,
-    /// The nonces of a node that the others know nothing of.
+    /// The nonces of a node that the other nodes do not know.
     lost: BTreeSet<String>,
-    /// Nonces that nothing was let in with so far.
+    /// Nonces that have not been accepted yet.
     unused: BTreeSet<String>,
-    /// How often in a row each user was refused for such a nonce, in words that say nothing of it.
+    /// How often in a row each user was refused because of such a nonce, with a response that does not say so.
     misled: BTreeMap<String, u32>,
     cseqs: BTreeMap<String, u32>,
     answers: VecDeque<(String, u32, Vec<u8>)>,
     trouble: VecDeque<u16>,
-    /// Users whose password is another than the phone's.
+    /// Users who have another password than the phone.
     changed: BTreeSet<String>,
-    /// Answers with the old one.
+    /// Answers with the old password.
     pub(crate) wrong_answers: BTreeMap<String, u32>,
-    /// What a client did that the standards forbid.
+    /// Violations of a client.
     pub(crate) violations: Vec<String>,
-    /// How many seconds each REGISTER's binding got, by branch.
+    /// How many seconds the binding of each REGISTER got, by branch.
     granted: VecDeque<(String, u64)>,
-    /// How often each user was let in.
+    /// How often each user was accepted.
     let_in: BTreeMap<String, u32>,
-    /// Users whose last removal here, from where the phone is not any more, was refused.
+    /// Users whose last removal here was refused, after the phone had gone elsewhere.
     turned_away: BTreeSet<String>,
-    /// Nobody is refused without a reason any more.
+    /// From now on, no user is refused without a reason.
     peaceful: bool,
 }
 
-/// Why a REGISTER is not let in.
+/// Why a REGISTER is refused.
 enum Refused {
     Challenged(String),
     Answered(u16),
 }
 
-/// The lifetime if the server cuts it, in seconds.
+/// The lifetime in seconds, if the server shortens it.
 const CUT: u64 = 600;
-/// Of so many REGISTERs of a user who is known one gets a 403.
+/// One of this many REGISTERs of a known user gets a 403.
 const FORBIDDEN_EACH: u32 = 9;
-/// Of so many challenges one has a nonce that gets lost.
+/// One of this many challenges has a nonce that gets lost.
 const LOST_EACH: u64 = 5;
 
-/// What came of a REGISTER.
+/// The result of a REGISTER.
 pub(crate) struct Reply {
     pub(crate) bytes: Vec<u8>,
     /// The user whose binding was renewed on this flow.
@@ -95,7 +95,7 @@ pub(crate) struct Reply {
 }
 
 impl Server {
-    /// Returns the server, or of several gateways the one at this place.
+    /// Returns the server or, of several gateways, the one with this index.
     pub(crate) fn new(setting: &Setting, place: usize) -> Self {
         let mut server = Self {
             setting: setting.clone(),
@@ -121,7 +121,7 @@ impl Server {
         server
     }
 
-    /// Every user has a desk phone, too.
+    /// Every user also has a desk phone.
     fn place_foreign_bindings(&mut self) {
         for account in 0..self.setting.accounts {
             let user = crate::phone::user(account);
@@ -174,7 +174,7 @@ impl Server {
         self.changed.contains(user)
     }
 
-    /// How often in a row a user was refused as somebody with a wrong password is.
+    /// How often in a row a user was refused as if their password were wrong.
     pub(crate) fn misled(&self, user: &str) -> u32 {
         self.misled.get(user).copied().unwrap_or(0)
     }
@@ -198,14 +198,14 @@ impl Server {
         self.trouble.clear();
     }
 
-    /// The phone had the answer to a REGISTER that bound something.
+    /// The phone got the response to a REGISTER that bound something.
     pub(crate) fn confirm(&mut self, user: &str, branch: &str) {
         for binding in self.bindings.get_mut(user).into_iter().flatten() {
             binding.confirmed |= binding.branch == branch;
         }
     }
 
-    /// The phone comes from another gateway: what it does not know to be here it does not look for.
+    /// The phone comes from another gateway. It does not look for bindings here that it does not know.
     pub(crate) fn give_up_unknown(&mut self, user: &str) {
         for binding in self.bindings.get_mut(user).into_iter().flatten() {
             binding.given_up |= !binding.confirmed;
@@ -230,7 +230,7 @@ impl Server {
         self.nonces.get(nonce).is_some_and(|known| now < known.born + self.setting.nonce_life * SECOND)
     }
 
-    /// `left` tells that the phone has gone to another gateway.
+    /// `left` says that the phone has gone to another gateway.
     pub(crate) fn register(&mut self, request: &Wire, flow: u64, left: bool, now: u64) -> Reply {
         let (branch, cseq) = (request.branch().to_owned(), request.cseq());
         if let Some((_, _, known)) = self.answers.iter().find(|(known, seq, _)| *seq == cseq && *known == branch) {
@@ -295,7 +295,7 @@ impl Server {
             return (555, "Push Notification Service Not Supported", Vec::new(), None);
         }
         let user = request.to_user().to_owned();
-        // Who comes back after a log-out is let in at first.
+        // A user who comes back after a log-out is accepted at first.
         if self.wanted(request) == 0 {
             self.let_in.remove(&user);
         }
@@ -319,7 +319,7 @@ impl Server {
         (200, "OK", extra, Some(user))
     }
 
-    /// The Contacts of a 200, and its Expires, as this server writes them.
+    /// The Contacts of a 200 and its Expires, in the form of this server.
     fn list(&self, user: &str, granted: Option<u64>, now: u64) -> Vec<String> {
         let has = |habit| self.setting.has(habit);
         let in_header = has(Habit::LifetimeInHeader);
@@ -390,7 +390,8 @@ impl Server {
                     self.misled.remove(user);
                     return Ok(());
                 }
-                // A datagram that was overtaken looks the same as a count used twice: the phone's side tells them apart.
+                // A datagram that was overtaken looks like a count that was used twice. The phone's side tells them
+                // apart.
                 stale = true;
             }
         }
@@ -439,7 +440,7 @@ impl Server {
             let bare = self.setting.has(Habit::ParametersIgnored);
             let found = bindings.iter().position(|known| same_binding(profile, bare, known, contact, call_id));
             if expires == 0 {
-                // Mizutech ignores `Expires: 0` alone (S2): what pushes stays until `X-MPUSH: null`.
+                // Mizutech ignores `Expires: 0` alone (S2): the push binding stays until `X-MPUSH: null`.
                 let ignored = profile == Profile::XMpush && header_token == HeaderToken::Absent && default == 0;
                 let alone = self.setting.apart.is_none() && !habits::hide(&self.setting.habits);
                 let overlooks = alone && self.setting.has(Habit::RemovalOverlooked);
@@ -518,7 +519,7 @@ fn portsip_token(value: &str) -> HeaderToken {
     }
 }
 
-/// `bare` leaves the parameters of the URIs out.
+/// `bare` leaves out the parameters of the URIs.
 fn same_binding(profile: Profile, bare: bool, known: &Binding, contact: &Contact, call_id: &str) -> bool {
     let (a, b) = (&known.contact, contact);
     let pn = |name| (a.pn(name), b.pn(name));
@@ -528,7 +529,7 @@ fn same_binding(profile: Profile, bare: bool, known: &Binding, contact: &Contact
             a.address() == b.address() || (known.call_id == call_id && b.expires() != Some(0))
         }
         _ if bare => instance || a.address() == b.address(),
-        // RFC 5626 section 6 first; then RFC 3261 19.1.4, where a parameter that only one has does not count.
+        // First RFC 5626 section 6, then RFC 3261 19.1.4, where a parameter that only one URI has does not count.
         Profile::Rfc8599 | Profile::Rfc8599Refusing | Profile::None => {
             let differs = ["pn-provider", "pn-param", "pn-prid"].into_iter().any(|name| {
                 let (a, b) = pn(name);

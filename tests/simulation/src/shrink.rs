@@ -6,7 +6,7 @@ use crate::promises::Broken;
 use crate::script::Script;
 use crate::world::{Outcome, run};
 
-/// Plays a story; a panic of the core is a broken promise like any other (the eighth).
+/// Plays a story. A panic of the core is a broken promise like any other (the eighth).
 pub fn play(script: &Script) -> Outcome {
     catch_unwind(AssertUnwindSafe(|| run(script))).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
@@ -16,7 +16,7 @@ pub fn play(script: &Script) -> Outcome {
     })
 }
 
-/// Leaves out whatever is not needed for the same promise to be broken.
+/// Leaves out everything that is not needed to break the same promise.
 pub fn shrink(script: &Script) -> Script {
     let promise = |script: &Script| play(script).broken.map(|broken| broken.promise);
     let Some(wanted) = promise(script) else { return script.clone() };

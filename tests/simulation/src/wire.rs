@@ -1,4 +1,4 @@
-//! As much of SIP as a server needs that only ever hears from sipwake: a parser and builder of its own.
+//! The part of SIP that a server for sipwake needs: a parser and builder of its own.
 
 /// The domain of a second account with the extension of the first.
 pub(crate) const SECOND_DOMAIN: &str = "second.example.com";
@@ -52,7 +52,7 @@ impl<'m> Wire<'m> {
         self.one("cseq").split(' ').nth(1).unwrap_or_default()
     }
 
-    /// The user that To names. Of two with one extension the domain tells which.
+    /// The user in To. If two users have one extension, the domain decides.
     pub(crate) fn to_user(&self) -> &'m str {
         let (user, host) =
             self.one("to").split("sip:").nth(1).and_then(|rest| rest.split_once('@')).unwrap_or_default();
@@ -63,7 +63,7 @@ impl<'m> Wire<'m> {
         self.all("contact").filter_map(Contact::parse).collect()
     }
 
-    /// A response with the headers that RFC 3261 8.2.6.2 has copied.
+    /// A response with the headers that RFC 3261 8.2.6.2 copies.
     pub(crate) fn answer(&self, status: u16, phrase: &str, extra: &[String]) -> Vec<u8> {
         let mut text = String::with_capacity(1024);
         let mut line = |parts: &[&str]| {
@@ -117,7 +117,7 @@ impl Contact {
     }
 }
 
-/// The value of `;name=value`, empty where it is not.
+/// The value of `;name=value`, or an empty text.
 pub(crate) fn param<'a>(text: &'a str, name: &str) -> &'a str {
     let found = text.split(';').find_map(|part| part.trim().strip_prefix(name)?.strip_prefix('='));
     found.unwrap_or_default()

@@ -3,14 +3,14 @@
 
 use simulation::{Attack, Happening, Script, play, run_shown};
 
-/// `SIMULATION_ATTACKS` says how many stories.
+/// `SIMULATION_ATTACKS` sets the number of stories.
 fn seeds() -> u64 {
     let asked = std::env::var("SIMULATION_ATTACKS").ok().and_then(|count| count.parse().ok());
     asked.unwrap_or(200)
 }
 
 #[test]
-fn no_attacker_gets_a_secret_at_a_foreign_host_or_an_invite_unheard() {
+fn no_attacker_gets_a_secret_to_a_foreign_host_or_silences_an_invite() {
     let threads = std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
     let count = seeds();
     std::thread::scope(|scope| {
@@ -28,7 +28,7 @@ fn no_attacker_gets_a_secret_at_a_foreign_host_or_an_invite_unheard() {
 }
 
 #[test]
-fn the_attacker_is_heard_by_the_phone() {
+fn the_attackers_messages_reach_the_phone() {
     const LIVES: u64 = 25;
     let mut seen = [0; 6];
     let mut attacked = [0; 2];

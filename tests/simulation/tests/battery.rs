@@ -1,4 +1,4 @@
-//! A phone's idle day by what its server is like: how often its radio wakes, what it sends, and how much. `docs/battery.md` lists it.
+//! A phone's idle day with each kind of server: how often its radio wakes, what it sends, and how much. `docs/battery.md` lists it.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -14,17 +14,19 @@ const PLOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/battery.svg"
 const BEGIN: &str = "<!-- days -->\n";
 const END: &str = "<!-- /days -->";
 const DAY: u64 = 86_400;
-/// Sends that are closer than this share one wake-up of the radio, in seconds: an LTE radio stays awake for about so long.
+/// Sends that are closer together than this share one wake-up of the radio, in seconds: an LTE radio stays awake for about
+/// that long.
 const TAIL: u64 = 10;
 const START: Now = Now::new(Duration::from_secs(1_000), Duration::from_secs(1_790_000_000));
 
-/// What a server is like.
+/// The properties of a server.
 struct Profile {
     name: &'static str,
     transport: Transport,
-    /// What it grants, in seconds.
+    /// The lifetime that it gives, in seconds.
     granted: u64,
-    /// How long before the end it pushes for a refresh (`+sip.pnsreg`); where that is said, the phone refreshes itself only if no push came.
+    /// How long before the end it pushes for a refresh (`+sip.pnsreg`). If a server says so, the phone refreshes by itself only if no push
+    /// came.
     lead: Option<u64>,
     confirms: bool,
     flow_timer: Option<u64>,
@@ -81,7 +83,7 @@ const PROFILES: [Profile; 6] = [
     },
 ];
 
-/// What passed in a day.
+/// What happened in a day.
 #[derive(Default)]
 struct Day {
     registers: u64,
@@ -194,20 +196,20 @@ fn drain(agent: &mut UserAgent, profile: &Profile, day: &mut Day, now: Now) {
     }
 }
 
-/// What others send, by their documents or by a run; see the page.
+/// What others send, according to their documents or to a run; see the page.
 const OTHERS: [(&str, u64, u64); 3] = [
-    // REGISTERs and keep-alives a day.
+    // REGISTERs and keep-alives per day.
     ("baresip 1.0.0, its defaults (3600 s, refreshed at 90 %)", 27, 0),
     ("PJSIP (PJSUA), its defaults (300 s, 15 s over UDP)", 293, 5_760),
     ("Linphone, its defaults (3600 s, 10 s over UDP)", 25, 8_640),
 ];
 
 #[test]
-fn where_push_is_confirmed_an_idle_day_takes_few_registers_and_no_keep_alive() {
+fn with_confirmed_push_an_idle_day_takes_few_registers_and_no_keep_alive() {
     for profile in PROFILES.iter().filter(|profile| profile.confirms && profile.flow_timer.is_none()) {
         let day = day(profile);
         let most = DAY.div_ceil(profile.granted - profile.lead.unwrap_or(0)) + 1;
-        // The first one is challenged, once.
+        // The first one gets one challenge.
         assert!(day.registers <= most + 1, "{}: {} REGISTERs, {most} at most", profile.name, day.registers);
         assert_eq!(day.keep_alives, 0, "{}", profile.name);
         assert!(day.wakes <= most, "{}: {} wake-ups", profile.name, day.wakes);
@@ -237,8 +239,12 @@ fn the_page_lists_the_days() {
         std::fs::write(PLOT, plot).expect("it can be written");
         return std::fs::write(DOC, format!("{before}{BEGIN}{table}{END}{after}")).expect("it can be written");
     }
-    assert_eq!(listed, table, "SIPWAKE_WRITE_DOCS=1 cargo test -p simulation --test battery writes it anew");
-    assert_eq!(std::fs::read_to_string(PLOT).expect("it is in the repository"), plot, "likewise");
+    assert_eq!(listed, table, "SIPWAKE_WRITE_DOCS=1 cargo test -p simulation --test battery writes it again");
+    assert_eq!(
+        std::fs::read_to_string(PLOT).expect("it is in the repository"),
+        plot,
+        "SIPWAKE_WRITE_DOCS=1 draws it again"
+    );
 }
 
 /// Bars on a logarithmic scale: a day has 25 wake-ups, or 8,665.

@@ -1,4 +1,4 @@
-//! The bounds of the core that no test nearer to them holds. `docs/reliability.md` lists all.
+//! Bounds of the core that no other test checks. `docs/reliability.md` lists all of them.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ fn config(number: usize) -> AccountConfig {
 }
 
 #[test]
-fn one_account_more_than_the_bound_is_refused_and_the_others_stay() {
+fn one_account_too_many_is_refused_and_the_others_stay() {
     let mut agent = UserAgent::new([7; 32], None, NOW);
     for number in 0..MAX_ACCOUNTS {
         agent.add_account(Account::parse(config(number)).expect("good"), None, None, NOW).expect("room");
@@ -29,7 +29,7 @@ fn one_account_more_than_the_bound_is_refused_and_the_others_stay() {
 }
 
 #[test]
-fn one_gateway_more_than_the_bound_is_refused() {
+fn one_gateway_too_many_is_refused() {
     let with = |count: usize| {
         let mut config = config(0);
         config.gateways = (0..count).map(|number| format!("gw{number}.example.com")).collect();
@@ -40,7 +40,7 @@ fn one_gateway_more_than_the_bound_is_refused() {
 }
 
 #[test]
-fn a_field_or_a_token_longer_than_its_bound_is_refused() {
+fn a_field_or_token_that_is_too_long_is_refused() {
     let mut long = config(0);
     long.display_name = Some("n".repeat(MAX_FIELD + 1));
     assert!(Account::parse(long).is_err());
@@ -49,7 +49,7 @@ fn a_field_or_a_token_longer_than_its_bound_is_refused() {
 }
 
 #[test]
-fn a_flood_of_announced_calls_is_told_64_times() {
+fn a_flood_of_announced_calls_is_reported_64_times() {
     let mut agent = UserAgent::new([7; 32], None, NOW);
     let account = Account::parse(config(0)).expect("good");
     agent.add_account(account, None, None, NOW).expect("room");
@@ -65,7 +65,7 @@ fn a_flood_of_announced_calls_is_told_64_times() {
 }
 
 #[test]
-fn bytes_on_flows_that_nobody_opened_leave_nothing_behind() {
+fn bytes_on_unknown_flows_leave_nothing_behind() {
     let mut agent = UserAgent::new([7; 32], None, NOW);
     for flow in 0..10_000 {
         agent.handle_input(FlowId(flow), b"REGISTER sip:half SIP/2.0\r\nVia:", NOW);

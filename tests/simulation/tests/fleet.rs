@@ -11,7 +11,7 @@ fn after_a_restart_a_fleet_comes_back_at_a_tenth_of_the_peak_of_one_that_does_no
 }
 
 #[test]
-fn after_a_change_of_cell_a_fleet_that_waits_needs_fewer_requests() {
+fn after_a_change_of_radio_cell_a_fleet_that_waits_needs_fewer_requests() {
     let waits = play(1000, Disaster::CellChange, Patience::BackOff, None);
     let hurries = play(1000, Disaster::CellChange, Patience::EverySecond, None);
     assert!(waits.total() * 2 <= hurries.total(), "{} of {}", waits.total(), hurries.total());

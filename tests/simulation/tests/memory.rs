@@ -1,4 +1,4 @@
-//! What an idle account takes, counted by the allocator.
+//! The memory of an idle account, counted by the allocator.
 
 use std::alloc::System;
 
@@ -9,11 +9,11 @@ use stats_alloc::{Region, StatsAlloc};
 #[global_allocator]
 static HEAP: StatsAlloc<System> = StatsAlloc::system();
 
-/// A registered account that waits for its next timer, in bytes: its client apart.
+/// A registered account that waits for its next timer, in bytes, without its client.
 const BUDGET: usize = 2048;
 
 #[test]
-fn an_idle_account_takes_no_more_than_two_kibibytes() {
+fn an_idle_account_takes_at_most_two_kibibytes() {
     let region = Region::new(&HEAP);
     let live = || {
         let stats = region.change();

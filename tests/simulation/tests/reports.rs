@@ -1,4 +1,4 @@
-//! What the phones of the simulation report: each wake that went wrong has a cause, and nothing in it names anybody.
+//! The reports of the simulation's phones: each failed wake has a cause, and no report names anybody.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use simulation::{Script, run_reported};
 use sipwake_explain::Explanation;
 
 #[test]
-fn each_failed_wake_of_80_lives_has_a_cause_and_names_nobody() {
+fn each_failed_wake_of_80_lives_has_a_cause_and_no_name() {
     let (mut wakes, mut failed) = (0, BTreeMap::<&str, usize>::new());
     for seed in 0..80 {
         let (_, Some(report)) = run_reported(&Script::from_seed(seed)) else { continue };

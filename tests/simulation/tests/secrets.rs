@@ -1,4 +1,4 @@
-//! Promise 7 over the simulation's stories: each log line, and the `Debug` of each output of the core.
+//! Promise 7 in the simulation's stories: each log line, and the `Debug` of each output of the core.
 
 use std::sync::Mutex;
 
@@ -23,7 +23,7 @@ impl Log for Reader {
     fn flush(&self) {}
 }
 
-/// What may be in no line: the start of each password, the end of each token, each HA1, an answer to a challenge.
+/// What no line may hold: the start of each password, the end of each token, each HA1, an answer to a challenge.
 fn secrets() -> Vec<String> {
     let ha1 = |user: usize| {
         let hash = Md5::digest(format!("user{user}:sim:open-sesame-user{user}"));
@@ -41,14 +41,18 @@ fn read(line: &str) {
 }
 
 #[test]
-fn no_log_line_and_no_debug_of_an_output_tells_a_secret() {
+fn no_log_line_and_no_debug_of_an_output_shows_a_secret() {
     log::set_logger(&Reader).expect("the only logger");
     log::set_max_level(LevelFilter::Trace);
     log::debug!("password: open-sesame-user0");
-    assert_eq!(std::mem::take(&mut *LEAKS.lock().expect("no test panics with it")).len(), 1, "the reader is blind");
+    assert_eq!(
+        std::mem::take(&mut *LEAKS.lock().expect("no test panics with it")).len(),
+        1,
+        "the reader recognises nothing"
+    );
     for seed in 0..100 {
         let script = Script::from_seed(seed);
-        // The lines of the wire itself show what the server must be told.
+        // The lines of the messages themselves show what the server must learn.
         let mut show = |line: &str| {
             if !line.contains("    -> ") && !line.contains("    <- ") {
                 read(line);

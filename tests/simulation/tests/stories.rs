@@ -5,7 +5,7 @@ use std::path::Path;
 
 use simulation::{Script, play};
 
-/// Runs a range of seeds on all processors; `SIMULATION_SEEDS` says how many.
+/// Runs a range of seeds on all processors. `SIMULATION_SEEDS` sets how many.
 fn seeds() -> u64 {
     let asked = std::env::var("SIMULATION_SEEDS").ok().and_then(|count| count.parse().ok());
     asked.unwrap_or(10_000)
@@ -29,7 +29,7 @@ fn no_seed_breaks_a_promise() {
 }
 
 #[test]
-fn what_broke_a_promise_once_does_so_no_more() {
+fn what_once_broke_a_promise_no_longer_does() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("regressions");
     let mut played = 0;
     for entry in fs::read_dir(folder).expect("the folder is in the repository") {
@@ -47,7 +47,7 @@ fn the_same_seed_tells_the_same_story() {
         let script = Script::from_seed(seed);
         let outcome = play(&script);
         assert_eq!(play(&script), outcome, "seed {seed}");
-        let read = Script::parse(&script.to_text()).expect("what was written");
+        let read = Script::parse(&script.to_text()).expect("the written text");
         assert_eq!(play(&read), outcome, "seed {seed}, from text");
         assert!(outcome.registers > 0 && outcome.simulated > 0);
     }

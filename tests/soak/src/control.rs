@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::timeout;
 
-/// A connection on which one question is asked at a time, or one that has subscribed to pushes.
+/// A connection that asks one question at a time, or one that has subscribed to pushes.
 pub(crate) struct Control {
     lines: Lines<BufReader<OwnedReadHalf>>,
     writer: OwnedWriteHalf,
@@ -36,7 +36,7 @@ impl Control {
         if answer["ok"] == true { Ok(answer) } else { Err(format!("{request}: {answer}")) }
     }
 
-    /// Returns the payload of the next push, or `None` if there is none for that long.
+    /// Returns the payload of the next push, or `None` if none comes for that long.
     pub(crate) async fn push(&mut self, patience: Duration) -> Result<Option<Value>, String> {
         match timeout(patience, self.line()).await {
             Ok(line) => line.map(|mut line| Some(line["push"]["payload"].take())),

@@ -1,15 +1,15 @@
-//! What the process holds, looked at again and again, and whether it grew.
+//! What the process holds, measured again and again, and whether it grew.
 
 use std::fmt;
 
 use tokio::runtime::Handle;
 
-/// How much the mean of the last third may be above that of the middle third: (what, bound).
+/// How much higher the mean of the last third may be than that of the middle third: (what, bound).
 ///
-/// An allocator keeps pages that it has had; files, tasks and threads come and go with the connections of each moment.
+/// An allocator keeps pages that it once had; files, tasks and threads come and go with the connections of the moment.
 const BOUNDS: [(&str, f64); 4] = [("KiB resident", 1024.0), ("descriptors", 2.0), ("tasks", 4.0), ("threads", 2.0)];
 
-/// One look at the own process.
+/// One look at our own process.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Look {
     pub(crate) resident_kib: usize,
@@ -19,7 +19,7 @@ pub(crate) struct Look {
 }
 
 impl Look {
-    /// Looks at the own process, as Linux shows it, and at the tasks of the runtime.
+    /// Looks at our own process, as Linux shows it, and at the tasks of the runtime.
     pub(crate) fn now(runtime: &Handle) -> Result<Self, String> {
         let count = |folder: &str| std::fs::read_dir(folder).map(Iterator::count);
         let read = || -> std::io::Result<Self> {
@@ -121,12 +121,12 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_up_and_down_has_not_grown() {
+    fn a_value_that_goes_up_and_down_has_not_grown() {
         let level = looks(|number, look| {
             look.resident_kib += number % 7 * 400;
             look.descriptors += number % 5;
             look.tasks += number % 11;
-            // The pools fill at first.
+            // At first the pools fill up.
             if number < 20 {
                 look.resident_kib -= 15_000;
             }
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_little_more_at_each_look_has_grown() {
+    fn a_value_that_is_a_little_higher_at_each_look_has_grown() {
         let leaks: [(&str, Change); 4] = [
             ("KiB resident", |number, look| look.resident_kib += number * 60),
             ("descriptors", |number, look| look.descriptors += number / 8),
@@ -151,7 +151,7 @@ mod tests {
 
     #[tokio::test]
     async fn open_files_a_task_threads_and_megabytes_are_seen() {
-        // More of each than what other tests of this process may give back between the two looks.
+        // More of each than other tests of this process can give back between the two looks.
         const MANY: usize = 32;
         let before = Look::now(&Handle::current()).expect("a look");
         let files = [(); MANY].map(|()| std::fs::File::open("/proc/self/status").expect("it is there"));

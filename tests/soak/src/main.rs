@@ -1,5 +1,5 @@
-//! `soak-sockets`: phones on UDP, TCP, TLS and WebSocket live through registrations, pushes, calls and failures as fast as
-//! they can, and the process is looked at all along: it must not grow.
+//! `soak-sockets`: phones on UDP, TCP, TLS and WebSocket go through registrations, pushes, calls and failures as fast as
+//! they can. The process is watched all the time and must not grow.
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, reason = "a command's output")]
 
@@ -22,12 +22,12 @@ use looks::{Look, Table};
 use phone::Phone;
 use server::{Servers, Site};
 
-/// The argument that makes a process the servers'.
+/// The argument that makes this process the one of the servers.
 const SERVE: &str = "--serve";
-/// Looks in the whole time, or more, so that they are no further apart than [`LONGEST_PAUSE`].
+/// The smallest number of looks in the whole time; there are more if they would be further apart than [`LONGEST_PAUSE`].
 const LOOKS: u32 = 90;
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// How long what is left behind may take to go: a closed flow may linger for a second, an idle thread for ten.
+/// How long leftovers may take to go: a closed flow may stay for a second, an idle thread for ten.
 const SETTLED: Duration = Duration::from_secs(120);
 
 fn main() -> ExitCode {
@@ -114,7 +114,7 @@ fn broken(ended: Result<BTreeMap<&'static str, u64>, String>) -> String {
     ended.err().unwrap_or_else(|| "a phone ended early".to_owned())
 }
 
-/// Lives until told to stop; returns how often it did what.
+/// Lives until it is told to stop. Returns how often it did each step.
 async fn life(site: Site, seed: u64, stop: Arc<AtomicBool>) -> Result<BTreeMap<&'static str, u64>, String> {
     let transport = site.transport;
     let named = |reason: String| format!("over {}: {reason}", transport.via());

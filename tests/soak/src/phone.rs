@@ -1,4 +1,4 @@
-//! A phone that lives fast: one step after the other, each checked by what the app and the server then know.
+//! A phone with a fast life: step after step. After each one the test checks what the app and the server know.
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr};
@@ -21,22 +21,23 @@ use crate::server::Site;
 pub(crate) const USER: &str = "alice";
 pub(crate) const PASSWORD: &str = "wonderland-7-Qx";
 const SDP: &str = "v=0\r\no=- 7 7 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=audio 5000 RTP/AVP 0\r\n";
-/// How long anything may take on a busy machine: a request may be lost over UDP while the server starts again.
+/// How long each step may take on a busy machine. A request over UDP may be lost while the server restarts.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// After how long a call whose INVITE never comes is missed: not 40 seconds, so that some are.
+/// After how long a call without an INVITE is missed: less than 40 seconds, so that some are missed.
 const WINDOW: Duration = Duration::from_secs(10);
-/// Calls that no INVITE ever follows, at once: at the core's 128 announced calls no other would be told.
+/// The number of announced calls without an INVITE at one time. With the core's 128, no other call would be reported.
 const UNFOLLOWED: usize = 40;
 /// How long to wait for an announced call's INVITE before the app registers again.
 const NUDGE: Duration = Duration::from_millis(500);
-/// Seconds for which the server grants a binding: as few as the client believes. It is refreshed after six of them.
+/// The lifetime of a binding in seconds: the shortest that the client accepts. It is refreshed after six of them.
 const EXPIRES: u32 = 10;
-/// Steps after which nothing is done until the binding is refreshed: by chance, those six seconds would be most of the time.
+/// After this many steps the phone waits for the refresh. If chance decided that, those six seconds would take most of the
+/// time.
 const REFRESH: u32 = 1500;
-/// Steps within which a call that is over is certainly remembered, as one of 128: a step ends two at most, and up to forty are
-/// missed in a row.
+/// The number of steps for which an ended call is certainly remembered, as one of 128: a step ends at most two calls, and up
+/// to forty can be missed in a row.
 const REMEMBERED: u32 = 40;
-/// Steps after which the server's record is looked at and cleared.
+/// After this many steps the server's record is checked and cleared.
 const RECORD: u32 = 50;
 
 /// Each kind of step, and how often it comes among the others.
@@ -62,11 +63,11 @@ const STEPS: [(&str, u32); 19] = [
     ("restarts of the app", 2),
 ];
 
-/// Lines of the server's ladder in the report of a failure.
+/// How many lines of the server's ladder the report of a failure has.
 const LADDER: usize = 200;
 const REFRESHES: &str = "refreshes";
 
-/// Every name is this machine.
+/// Resolves every name to this machine.
 struct Here;
 
 impl Resolver for Here {
@@ -83,13 +84,13 @@ pub(crate) struct Phone {
     pushes: Control,
     client: Client,
     events: Events,
-    /// Read now and then only.
+    /// Read only now and then.
     slow: Events,
     account: AccountKey,
     token: String,
-    /// The payload of the last call that a push announced, and the step in which that was.
+    /// The payload of the last call that a push announced, and its step.
     past: Option<(Value, u32)>,
-    /// Calls that were announced and have no INVITE.
+    /// Announced calls that have no INVITE.
     unfollowed: VecDeque<Uuid>,
     steps: u32,
 }
@@ -123,7 +124,7 @@ impl Phone {
         Ok(phone)
     }
 
-    /// Logs out, ends, and looks at the server's record for the last time.
+    /// Logs out, ends, and checks the server's record for the last time.
     pub(crate) async fn end(mut self) -> Step {
         self.log_out().await?;
         self.look_at_the_record().await?;
@@ -131,7 +132,7 @@ impl Phone {
         Ok(())
     }
 
-    /// Takes a step by chance; returns what it was.
+    /// Takes a random step. Returns which one.
     pub(crate) async fn step(&mut self) -> (&'static str, Step) {
         let mut drawn = self.chance.next_u32() % STEPS.iter().map(|(_, weight)| weight).sum::<u32>();
         let mut what = STEPS[0].0;
@@ -194,7 +195,7 @@ impl Phone {
                 self.client.accept(uuid, Answer::sdp(SDP)).await.map_err(text)?;
                 self.change("the ACK", uuid, |change| matches!(change, CallChange::Connected { .. })).await?;
                 self.ask(json!({"op": "restart", "keep_bindings": true})).await?;
-                // On a new connection the call is offered again to a server that forgot it, which may end it first.
+                // On a new connection the call is offered again to a server that forgot it, and that may end it first.
                 sleep(Duration::from_millis(u64::from(self.chance.next_u32() % 10))).await;
                 match self.client.hang_up(uuid, HangUp::Normal).await {
                     Ok(()) | Err(sipwake::Error::NoSuchCall) => {}
@@ -252,7 +253,7 @@ impl Phone {
                 self.client.shutdown().await;
                 (self.client, self.events, self.account) = launch(&self.site, &self.store).await?;
                 self.slow = self.client.events();
-                // Which calls are over is not stored.
+                // Which calls have ended is not stored.
                 self.past = None;
                 self.register().await?;
                 self.bound().await
@@ -260,7 +261,7 @@ impl Phone {
         }
     }
 
-    /// Hands over all that came since the last step.
+    /// Hands over everything that came since the last step.
     async fn catch_up(&mut self) -> Step {
         while let Some(payload) = self.pushes.push(Duration::ZERO).await? {
             self.push(&payload);
@@ -271,8 +272,8 @@ impl Phone {
 
     async fn look_at_the_record(&mut self) -> Step {
         let answer = self.control.ask(json!({"op": "violations"})).await?;
-        // A server that has just restarted does not know what it asked before, and gets the answers. And of two flows
-        // it may read the newer one first: what was sent on the older one comes too late.
+        // A server that has just restarted does not know its earlier requests, and gets the responses to them. It may
+        // also read the newer one of two flows first; then a message on the older one comes too late.
         let excused = ["stray-response", "cseq-not-growing"];
         let broken = |violation: &&Value| violation["kind"].as_str().is_none_or(|kind| !excused.contains(&kind));
         let violations: Vec<&Value> = answer["violations"].as_array().into_iter().flatten().filter(broken).collect();
@@ -305,7 +306,7 @@ impl Phone {
         self.bound().await
     }
 
-    /// Registers, again while an earlier break makes it fail.
+    /// Registers, and tries again while an earlier break makes it fail.
     async fn register(&mut self) -> Step {
         let by = Instant::now() + PATIENCE;
         loop {
@@ -327,7 +328,7 @@ impl Phone {
         .await?
     }
 
-    /// Waits until the server knows this phone once, under its newest token.
+    /// Waits until the server knows this phone exactly once, with its newest token.
     async fn bound(&mut self) -> Step {
         let by = Instant::now() + PATIENCE;
         loop {
@@ -344,7 +345,7 @@ impl Phone {
         }
     }
 
-    /// What the server knows and saw lately, for the report of a failure.
+    /// What the server knows and saw recently, for the report of a failure.
     async fn situation(&mut self) -> String {
         let bindings = self.bindings().await.unwrap_or_default();
         let answer = self.control.ask(json!({"op": "ladder"})).await.unwrap_or_default();
@@ -358,7 +359,7 @@ impl Phone {
         Ok(answer["bindings"].as_array().cloned().unwrap_or_default())
     }
 
-    /// Lets somebody call while the server takes the phone for asleep. Returns the call's UUID, the call, and whether it rings
+    /// Places a call while the server takes the phone for asleep. Returns the call's UUID, the call, and whether it rings
     /// already: a REGISTER that was still under way wakes the phone, too.
     async fn called(&mut self) -> Result<(Uuid, Value, bool), String> {
         self.ask(json!({"op": "sleep", "user": USER})).await?;
@@ -410,7 +411,7 @@ impl Phone {
         self.control.ask(request).await
     }
 
-    /// Ends a ringing call in one of the ways there are, on both sides.
+    /// Ends a ringing call in one of the possible ways, on both sides.
     async fn finish(&mut self, uuid: Uuid, call: Value) -> Step {
         match self.chance.next_u32() % 4 {
             0 => {
@@ -430,7 +431,7 @@ impl Phone {
         self.over(&call).await
     }
 
-    /// Accepts a call, talks, and hangs up on one side or the other.
+    /// Accepts a call, talks, and lets one side hang up.
     async fn talk(&mut self, uuid: Uuid, call: Value) -> Step {
         self.client.accept(uuid, Answer::sdp(SDP)).await.map_err(text)?;
         self.change("the ACK", uuid, |change| matches!(change, CallChange::Connected { .. })).await?;
@@ -470,7 +471,7 @@ impl Phone {
         .await
     }
 
-    /// What nobody sent: noise, half a payload, a call for another user, one that no INVITE ever follows.
+    /// Pushes that no server sent: noise, half a payload, a call for another user, a call without an INVITE.
     async fn forged(&mut self) -> Step {
         let noise: Vec<u8> = (0..self.chance.next_u32() % 500).map(|_| self.chance.next_u32() as u8).collect();
         let hints = Hints::at(sipwake::now());
@@ -483,7 +484,7 @@ impl Phone {
         self.registered().await
     }
 
-    /// Hands over the push of a call that never comes; the oldest of too many is hung up.
+    /// Hands over the push of a call that never comes. If there are too many, the oldest is hung up.
     async fn announce(&mut self, payload: &Value) -> Step {
         self.unfollowed.push_back(self.push(payload).uuid);
         if self.unfollowed.len() <= UNFOLLOWED {
@@ -491,7 +492,7 @@ impl Phone {
         }
         let Some(oldest) = self.unfollowed.pop_front() else { return Ok(()) };
         match self.client.hang_up(oldest, HangUp::Normal).await {
-            // It was missed before, or the app was restarted.
+            // It was missed before, or the app restarted.
             Ok(()) | Err(sipwake::Error::NoSuchCall) => Ok(()),
             Err(error) => Err(error.to_string()),
         }
@@ -513,10 +514,11 @@ impl Phone {
         self.client.push(payload.to_string().as_str(), Channel::FcmAndroid, &hints)
     }
 
-    /// Waits for the INVITE of a call whose push was taken.
+    /// Waits for the INVITE of a call whose push was handled.
     ///
-    /// A push that comes while a REGISTER is under way asks for no other one. Where the server took that REGISTER before it
-    /// took the phone for asleep, it holds the call until the next: now and then, since it all happens within a millisecond.
+    /// A push that comes during a REGISTER asks for no other one. If the server got that REGISTER before it took the phone
+    /// for asleep, it holds the call until the next one. That happens now and then, since it all takes less than a
+    /// millisecond.
     async fn invited(&mut self, what: &str, uuid: Uuid, wanted: fn(&CallChange) -> bool) -> Step {
         for _ in 0..WINDOW.as_millis() / NUDGE.as_millis() {
             let invited = async {
@@ -576,7 +578,7 @@ impl Phone {
         format!("{:016x}", self.chance.next_u64())
     }
 
-    /// One of many callers, so that calls are not told apart by their caller alone.
+    /// One of many callers, so that the caller is not the only thing that tells calls apart.
     fn caller(&mut self) -> String {
         format!("sip:{}@mock.example", self.chance.next_u32())
     }

@@ -1,4 +1,4 @@
-//! The servers, one for each transport, in a process of their own, so that their memory is not counted as the phone's.
+//! The servers, one for each transport, in a process of their own, so that their memory does not count as the phones'.
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
@@ -12,7 +12,7 @@ use sipwake::Transport;
 
 use crate::phone::{PASSWORD, USER};
 
-/// The transports, each with the kind of server that it leads to.
+/// The transports, each with the profile of its server.
 const KINDS: [(Transport, &str); 4] = [
     (Transport::Udp, "mizutech"),
     (Transport::Tcp, "flexisip"),
@@ -20,18 +20,18 @@ const KINDS: [(Transport, &str); 4] = [
     (Transport::Ws, "xmpush"),
 ];
 
-/// What a phone has to know of its server.
+/// What a phone must know about its server.
 #[derive(Clone)]
 pub(crate) struct Site {
     pub(crate) transport: Transport,
     /// Where phones reach it.
     pub(crate) port: u16,
     pub(crate) control: SocketAddr,
-    /// The authority that its certificate is from.
+    /// The authority that issued its certificate.
     pub(crate) authority: String,
 }
 
-/// Plays the servers until standard input ends.
+/// Runs the servers until standard input ends.
 pub(crate) fn serve() -> Result<(), String> {
     let runtime = tokio::runtime::Runtime::new().map_err(|error| error.to_string())?;
     let _fronts = runtime.block_on(start())?;
@@ -61,7 +61,7 @@ async fn start() -> Result<Vec<(MockGateway, Option<Front>)>, String> {
     Ok(running)
 }
 
-/// The servers' process; it ends with this.
+/// The process of the servers. Dropping this ends it.
 pub(crate) struct Servers {
     process: Child,
     pub(crate) sites: Vec<Site>,

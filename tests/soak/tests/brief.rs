@@ -1,11 +1,11 @@
-//! The soak over real sockets, for a few seconds: that it runs, sees that nothing is left behind, and says so.
+//! The soak over real sockets, for a few seconds: it runs, sees that nothing is left behind, and says so.
 #![cfg(target_os = "linux")]
 #![allow(clippy::print_stdout, reason = "the table is worth showing")]
 
 use std::process::Command;
 
 #[test]
-fn phones_that_live_fast_leave_nothing_behind_and_the_process_does_not_grow() {
+fn phones_with_short_lives_leave_nothing_behind_and_the_process_does_not_grow() {
     let mut soak = Command::new(env!("CARGO_BIN_EXE_soak-sockets"));
     let output = soak.args(["--hours", "0.004"]).output().expect("it was built beside this test");
     let said = String::from_utf8_lossy(&output.stdout);

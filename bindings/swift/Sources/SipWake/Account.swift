@@ -1,12 +1,12 @@
 import Foundation
 import SipWakeFFI
 
-/// Names an account in every client and event: the same across restarts.
+/// The id of an account in every client and event. It is the same across restarts.
 public struct AccountID: RawRepresentable, Hashable, Sendable, CustomStringConvertible {
     /// 16 hexadecimal digits.
     public let rawValue: String
 
-    /// Takes an id that was kept as text.
+    /// Takes an id that was stored as text.
     public init(rawValue: String) {
         self.rawValue = rawValue
     }
@@ -30,9 +30,9 @@ public enum DigestAlgorithm: Sendable {
     case sha512Slash256
 }
 
-/// `H(username ":" realm ":" password)` for one realm: as good as the password there, useless elsewhere.
+/// `H(username ":" realm ":" password)` for one realm. In that realm it works like the password; elsewhere it is useless.
 public struct RealmHa1: Hashable, Sendable, Redacted {
-    /// The realm that went into the hash, compared exactly.
+    /// The realm that went into the hash. It is compared exactly.
     public var realm: String
     public var algorithm: DigestAlgorithm
     /// The hash in hexadecimal digits.
@@ -73,16 +73,16 @@ public struct UpperServer: Hashable, Sendable {
     }
 }
 
-/// The settings of an account. It is checked when the client gets it.
+/// The settings of an account. The client checks them when it gets them.
 public struct AccountConfig: Hashable, Sendable, Redacted {
     /// The address of record, `sip:alice@example.com` or `alice@example.com`.
     public var aor: String
     public var credentials: Credentials
     /// The name shown to others.
     public var displayName: String?
-    /// The user name of the digest answer; nil: the AOR's user part.
+    /// The user name for the digest. Nil means the AOR's user part.
     public var authUser: String?
-    /// The registrar's URI; nil: the AOR's domain.
+    /// The registrar's URI. Nil means the AOR's domain.
     public var registrar: String?
     /// A proxy that every request is sent to, as a URI (RFC 3261 section 8.1.2).
     public var outboundProxy: String?
@@ -90,40 +90,41 @@ public struct AccountConfig: Hashable, Sendable, Redacted {
     public var gateways: [String]
     /// The server behind the gateway.
     public var upper: UpperServer?
-    /// The realm of the upper server, for `X-PIID`; nil: learnt from its challenge.
+    /// The realm of the upper server, for `X-PIID`. If it is nil, the client learns it from the challenge.
     public var realm: String?
-    /// The transport, where no URI names one.
+    /// The transport, if no URI names one.
     public var transport: Transport?
-    /// The lifetime to ask for, in whole seconds; nil: a week with push, an hour without. A server may grant less.
+    /// The lifetime to ask for, in whole seconds. Nil means a week with push, and an hour without. A server may grant less.
     ///
-    /// A server of RFC 8599 pushes shortly before a binding ends, and iOS has each VoIP push shown as a call: the longer
-    /// a binding lives, the fewer of those flash up.
+    /// A server of RFC 8599 pushes shortly before a binding ends, and iOS shows each VoIP push as a call. The longer a binding lives, the
+    /// fewer of these calls flash up.
     public var expires: Duration?
-    /// The `User-Agent` header; nil: none.
+    /// The `User-Agent` header. Nil leaves it out.
     public var userAgent: String?
     /// The instance id of RFC 5626, a URN such as `urn:uuid:…`. It must always be the same for one installation.
     public var instanceID: String?
-    /// Time between keep-alives on an idle flow, in whole seconds (RFC 5626 section 3.5); nil: none are sent.
+    /// The time between keep-alives on an idle flow, in whole seconds (RFC 5626 section 3.5). Nil sends none.
     public var keepAlive: Duration?
-    /// Lets `X-PIID`, which is as good as the password, leave over a transport that others can read.
+    /// Allows `X-PIID`, which works like the password, over a transport that others can read.
     public var allowCleartextSecrets: Bool
-    /// The weakest hash that a challenge may ask for; nil: any, except on a network where the same realm asked for more before.
+    /// The weakest hash that a challenge may ask for. Nil accepts any hash, except on a network where the same realm asked for a stronger
+    /// one before.
     public var minimumDigest: DigestAlgorithm?
-    /// Takes no 2xx for a success unless the server proves that it knows the password (`rspauth`).
+    /// Takes a 2xx for a success only if the server proves that it knows the password (`rspauth`).
     public var requireServerProof: Bool
-    /// Answers no challenge to a request inside a call, which may come from the caller.
+    /// Answers no challenge to a request inside a call, because it may come from the caller.
     public var ignoreChallengesInCalls: Bool
-    /// Whether `X-PIID` is sent. If nil, it is sent if a gateway or server of Mizutech's is configured: by a mode, by `upper`, or by
-    /// `gateways` with push settings that name the `X-MPUSH` dialect.
+    /// Whether `X-PIID` is sent. Nil sends it if a gateway or a server by Mizutech is configured: by a mode, by `upper`, or by `gateways`
+    /// with push settings that name the `X-MPUSH` dialect.
     public var sendPIID: Bool?
-    /// Sends this phone's key for sealed pushes in each REGISTER that binds a token, as `X-Push-Key`: over TLS, to a host in this
-    /// configuration, and never to a redirect's target. Every hop that sees it can forge sealed pushes.
+    /// Sends this phone's key for sealed pushes, as `X-Push-Key`, in each REGISTER that binds a token. It goes out only over TLS and to a
+    /// host in this configuration, never to a redirect's target. Every hop that sees the key can forge sealed pushes.
     public var sendPushKey: Bool
-    /// Believes nothing in a push that neither the app's decryptor nor the phone's own key opened. Such a push registers like one without
-    /// content, and announces and ends no call. Over PushKit, which needs a call, it is one from an unknown caller.
+    /// Trusts the content of a push only if the app's decryptor or the phone's own key opened it. Any other push registers like one
+    /// without content, and announces and ends no call. PushKit needs a call, so there it becomes a call from an unknown caller.
     public var sealedPushesOnly: Bool
-    /// Registers the address that the server saw (RFC 3581) if it differs from ours, for servers that send calls to the Contact itself. Not
-    /// for WebSocket, whose Contact is not an address.
+    /// Registers the address that the server saw (RFC 3581) if it differs from ours. This is for servers that send calls to the Contact
+    /// itself. It does nothing for WebSocket, whose Contact is not an address.
     public var followObservedAddress: Bool
 
     public init(
@@ -160,9 +161,9 @@ public struct AccountConfig: Hashable, Sendable, Redacted {
 
     public var description: String { "AccountConfig(\(aor))" }
 
-    /// Returns the account's id, made of its AOR and registrar.
+    /// Returns the account's id, which is made from its AOR and registrar.
     ///
-    /// - Throws: ``SipWakeError/invalidField(name:reason:)`` when the account cannot be used.
+    /// - Throws: ``SipWakeError/invalidField(name:reason:)`` if the account cannot be used.
     public func id() throws -> AccountID {
         try translating { AccountID(rawValue: try accountId(account: foreign(pushed: false))) }
     }
@@ -183,9 +184,9 @@ public struct AccountConfig: Hashable, Sendable, Redacted {
 /// An account with its push settings.
 public struct AccountSetup: Hashable, Sendable {
     public var account: AccountConfig
-    /// Its push settings; without them it registers without push.
+    /// Its push settings. Without them it registers without push.
     public var push: PushConfig?
-    /// One of Mizutech's push modes; it changes the dialects and, for a gateway, where the account registers.
+    /// One of Mizutech's push modes. It changes the dialects and, for a gateway, also where the account registers.
     public var mode: PushMode?
 
     public init(account: AccountConfig, push: PushConfig? = nil, mode: PushMode? = nil) {

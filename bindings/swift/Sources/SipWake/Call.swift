@@ -23,9 +23,9 @@ public struct SessionDescription: Hashable, Sendable, Redacted {
     public var description: String { "SessionDescription(\(contentType), \(body.count) bytes)" }
 }
 
-/// Who calls.
+/// The caller.
 public struct Caller: Hashable, Sendable {
-    /// The caller's URI or number; may be empty.
+    /// The caller's URI or number. It may be empty.
     public var uri: String
     /// The name to show.
     public var displayName: String?
@@ -38,24 +38,23 @@ public struct Caller: Hashable, Sendable {
 
 /// What happened to a call.
 public enum CallChange: Hashable, Sendable {
-    /// A push announced it; the INVITE is on its way.
+    /// A push announced it. The INVITE is on its way.
     case announced(caller: Caller)
-    /// The INVITE is here: the phone can ring. `announced`: a push had announced this call.
+    /// The INVITE is here, so the phone can ring. `announced` says whether a push had announced this call.
     case ringing(caller: Caller, announced: Bool, offer: SessionDescription?)
-    /// The user answered, and the INVITE is here: accept the call, without a further question to the user. Without an offer the
-    /// caller wants ours.
+    /// The user answered, and the INVITE is here. Accept the call without asking the user again. Without an offer the caller wants ours.
     case answerWanted(caller: Caller, offer: SessionDescription?)
     /// A later push or request names the caller better than before.
     case callerChanged(caller: Caller)
-    /// The ACK came: the call is up. `answer` is the caller's, if the offer was ours.
+    /// The ACK came and the call is up. `answer` is the caller's, if the offer was ours.
     case connected(answer: SessionDescription?)
-    /// The caller offers other media: respond within 20 seconds. Without an offer the caller wants ours.
+    /// The caller offers other media. Respond within 20 seconds. Without an offer the caller wants ours.
     case offered(offer: SessionDescription?)
     /// The caller answered the offer that the app gave to an `offered` without one.
     case answered(answer: SessionDescription)
     /// The caller asks for something that only the app can do.
     case asked(CallRequest)
-    /// The caller hangs up and says why, as it is in the BYE's `Reason` (RFC 3326); `ended` follows.
+    /// The caller hangs up and says why, in the words of the BYE's `Reason` (RFC 3326). `ended` follows.
     case hangUpReason(String)
     /// It is over. The status says why, for `failed` only.
     case ended(reason: EndReason, status: UInt16?)
@@ -63,22 +62,22 @@ public enum CallChange: Hashable, Sendable {
     case other(description: String)
 }
 
-/// What a caller asks of the app inside a call, by INFO (RFC 6086) or REFER (RFC 3515).
+/// A caller's request to the app inside a call, by INFO (RFC 6086) or REFER (RFC 3515).
 public struct CallRequest: Hashable, Sendable {
-    /// Its name towards ``SipWakeClient/respond(toRequest:of:with:)``.
+    /// Its id, for ``SipWakeClient/respond(toRequest:of:with:)``.
     public let id: UInt64
-    /// Whether it waits for the app's response, for ten seconds, as ``SipWakeClient/takeCallRequests(_:)`` says. Otherwise it was refused.
+    /// Whether it waits ten seconds for the app's response, as ``SipWakeClient/takeCallRequests(_:)`` says. Otherwise it was refused.
     public let awaitsResponse: Bool
     public let kind: RequestKind
 }
 
-/// What a caller asks of the app. Its description does not show digits: they may be a PIN.
+/// The kinds of a caller's requests to the app. The description does not show digits, because they may be a PIN.
 public enum RequestKind: Hashable, Sendable, Redacted {
-    /// A digit was dialled: `0` to `9`, `A` to `D`, `*`, `#` or `!` (flash), with its duration if the caller gives it.
+    /// The caller dialled a digit: `0` to `9`, `A` to `D`, `*`, `#` or `!` (flash), with its duration if the caller gives it.
     case digit(String, duration: Duration?)
     /// Any other INFO: the type of its body, its `Info-Package`, and its body.
     case info(contentType: String, package: String?, body: Data)
-    /// To call somebody else and leave this call: the URI in `Refer-To`, and who asks for it.
+    /// The caller asks the app to call somebody else and leave this call: the URI in `Refer-To`, and the person who asks for it.
     case refer(to: String, by: String?)
     /// Something that this version has no name for.
     case other(description: String)
@@ -135,8 +134,8 @@ public struct EndReason: OpenName {
     public static let hungUpByCaller = Self(rawValue: "hungUpByCaller")
     /// We hung up.
     public static let hungUp = Self(rawValue: "hungUp")
-    /// It failed; the status says why: 408 without an ACK or a refresh of the session, 481 if the caller does not know the call any more,
-    /// 504 without a PRACK, or what the app gave.
+    /// It failed. The status says why: 408 without an ACK or a refresh of the session, 481 if the caller no longer knows the call, 504
+    /// without a PRACK, or the status that the app gave.
     public static let failed = Self(rawValue: "failed")
     /// The announced INVITE never came.
     public static let missed = Self(rawValue: "missed")
@@ -148,25 +147,25 @@ public struct EndReason: OpenName {
     public static let other = Self(rawValue: "other")
 }
 
-/// When a call came how far, by the device's clock.
+/// When a call reached each of its stages, by the device's clock.
 public struct CallTimes: Hashable, Sendable {
     /// A push announced it.
     public let announced: Date?
     /// Its INVITE came.
     public let ringing: Date?
-    /// The user answered: the 200 was sent.
+    /// The user answered, and the 200 was sent.
     public let answered: Date?
-    /// The caller's ACK came: both sides can talk.
+    /// The caller's ACK came, and both sides can talk.
     public let connected: Date?
     /// It ended.
     public let ended: Date?
-    /// How long both sides could talk, by a clock that nobody can set; nil before it is over, or if they never could.
+    /// How long both sides could talk, by a clock that nobody can set. Nil before the call is over, or if they never could talk.
     public let talked: Duration?
 }
 
 /// A call, and what just happened to it.
 public struct CallUpdate: Hashable, Sendable, Identifiable {
-    /// The call's UUID: the same for its push, its INVITE and CallKit.
+    /// The call's UUID. It is the same for its push, its INVITE and CallKit.
     public let id: UUID
     /// The account, when it is known.
     public let account: AccountID?
@@ -187,22 +186,22 @@ public enum DeclineHow: Hashable, Sendable {
 public enum HangUp: Hashable, Sendable {
     /// The user asked for it.
     case normal
-    /// It cannot continue, for example with 488 for an offer that the media engine refuses. A SIP status from 400 to 699; anything else
-    /// becomes 500.
+    /// It cannot continue, for example with 488 for an offer that the media engine refuses. The status is from 400 to 699. Any other
+    /// number becomes 500.
     case failed(status: UInt16)
 }
 
-/// How calls are treated.
+/// The app's settings for calls.
 public struct CallPolicy: Hashable, Sendable {
-    /// The longest that an announced INVITE is waited for, if its payload does not say less.
+    /// How long to wait for an announced INVITE. The payload can name a shorter time.
     public var window: Duration
-    /// The longest that a phone rings, if the INVITE's `Expires` does not say less.
+    /// How long the phone rings at most. The INVITE's `Expires` can name a shorter time.
     public var ringLimit: Duration
     /// Whether a registrar that gave a `pn-purr` can wake the app for requests inside the call (RFC 8599 section 6).
     public var midCallWakeups: Bool
     /// Whether a caller gets 183 first, and 180 when the app says that it rings (``SipWakeClient/ringing(_:)``).
     public var sessionProgress: Bool
-    /// Whether the user is asked again who answered a call before its INVITE came, which then names a caller of another number.
+    /// Whether to ask the user again if they answered a call before its INVITE came and the INVITE names a caller with another number.
     public var reconfirm: Bool
 
     public init(

@@ -1,19 +1,19 @@
 import Foundation
 
-/// What shows calls to the user: CallKit, LiveCommunicationKit, notifications, or an app's own `CXProvider`.
+/// Shows calls to the user: CallKit, LiveCommunicationKit, notifications, or an app's own `CXProvider`.
 @MainActor
 public protocol CallScreen: AnyObject {
     /// Shows an incoming call, before this returns. `done` is called once with the system's result.
     func show(_ call: ShownCall, done: @escaping @MainActor (ShowOutcome) -> Void)
-    /// Shows who calls, now that it is known better.
+    /// Shows the caller again, when more is known about them.
     func update(_ call: ShownCall)
-    /// Takes a call off the screen.
+    /// Removes a call from the screen.
     func end(_ call: UUID, _ reason: EndReason)
 }
 
-/// What the system made of a call that it was to show.
+/// The system's result for a call that it was asked to show.
 public enum ShowOutcome: Hashable, Sendable {
-    /// It is shown; it was not before.
+    /// It is shown, and it was not shown before.
     case new
     /// It was on the screen already, under the same UUID.
     case known
@@ -32,12 +32,13 @@ public enum ShowOutcome: Hashable, Sendable {
     }
 }
 
-/// What PushKit's pushes are reported to. A ``CallDesk`` is one, and so is the app's code around its own provider.
+/// Takes reports of PushKit's pushes. A ``CallDesk`` does, and so does an app's code around its own provider.
 @MainActor
 public protocol CallReporter: AnyObject {
-    /// Does what a push asks of the screen. When this returns, the call is reported. `done` is called when the system has registered it.
+    /// Carries out what a push asks of the screen. When this returns, the call is reported. `done` is called when the system has
+    /// registered it.
     func report(_ action: PushAction, done: @escaping @MainActor () -> Void)
-    /// What kept the last call from being shown, for a report.
+    /// The reasons why the last call was not shown, for a report.
     var obstacles: [Obstacle] { get }
 }
 
@@ -47,11 +48,11 @@ extension CallReporter {
 
 /// A call as the user sees it.
 public struct ShownCall: Hashable, Sendable {
-    /// The UUID that its push, its INVITE and the screen have in common.
+    /// The UUID of the call's push, its INVITE and its screen.
     public let uuid: UUID
-    /// The caller's number or URI; may be empty.
+    /// The caller's number or URI. It may be empty.
     public let caller: String
-    /// The name to show; nil if it is not known.
+    /// The name to show, or nil if it is not known.
     public let label: String?
     /// Whether the push says that it is a video call.
     public let video: Bool
@@ -64,10 +65,10 @@ public struct ShownCall: Hashable, Sendable {
     }
 }
 
-/// Something that the user did on the screen and that the system waits for: a `CXAction`.
+/// Something that the user did on the screen while the system waits: a `CXAction`.
 @MainActor
 public protocol CallScreenAction: AnyObject {
-    /// When the system stops waiting: `CXAction.timeoutDate`. Nil: never.
+    /// When the system stops waiting: `CXAction.timeoutDate`. Nil means never.
     var deadline: Date? { get }
     /// It is done.
     func fulfill()
@@ -79,18 +80,18 @@ extension CallScreenAction {
     public var deadline: Date? { nil }
 }
 
-/// When the user's "answer" counts as carried out. CallKit starts the audio session then.
+/// When the user's answer counts as carried out. Then CallKit starts the audio session.
 public enum AnswerPolicy: Hashable, Sendable {
-    /// When there is a connection to the server and the INVITE is here, so that it can be answered, as Apple advises. Audio is up by the
-    /// time the caller's first word comes.
+    /// When there is a connection to the server and the INVITE is here, so that it can be answered, as Apple advises. Audio is up before
+    /// the caller's first word comes.
     case answerable
-    /// When the caller's ACK came. CallKit shows "connecting" until then, and audio starts only then.
+    /// When the caller's ACK came. Until then CallKit shows "connecting". Audio starts only then.
     case connected
-    /// At once, also if the INVITE is not here yet. If it never comes, CallKit has shown a call that was none.
+    /// At once, even if the INVITE is not here yet. If it never comes, CallKit has shown a call that did not exist.
     case atOnce
 }
 
-/// What the system offers the user besides answer, mute and end. The media engine must carry it out.
+/// The features that the system offers the user besides answer, mute and end. The media engine must carry them out.
 public struct CallFeatures: OptionSet, Hashable, Sendable {
     public let rawValue: Int
     public init(rawValue: Int) { self.rawValue = rawValue }
@@ -100,28 +101,28 @@ public struct CallFeatures: OptionSet, Hashable, Sendable {
     public static let grouping = CallFeatures(rawValue: 4)
 }
 
-/// What the user wants besides answering and ending a call.
+/// The user's commands for a call besides answering and ending it.
 public enum CallCommand: Hashable, Sendable {
     case mute(Bool)
     case hold(Bool)
-    /// These digits, to be sent as DTMF.
+    /// Send these digits as DTMF.
     case dtmf(String)
     /// Join this call, or leave the group.
     case group(with: UUID?)
 }
 
-/// What carries out what the user wants of a call besides answering and ending it: the app's media engine, or its other SIP stack.
+/// Carries out the user's commands for a call besides answering and ending it: the app's media engine, or its other SIP stack.
 @MainActor
 public protocol CallControls: AnyObject {
-    /// Does what the user wants of a call; returns whether it is done.
+    /// Carries out the user's command for a call. Returns whether it is done.
     func perform(_ command: CallCommand, on call: UUID) async -> Bool
 }
 
 /// The app's media engine, as far as a client's calls need one.
 @MainActor
 public protocol CallMedia: CallControls {
-    /// Returns our session description: the answer to the caller's offer or, if there is none, our offer. If it throws, the call ends with
-    /// 488.
+    /// Returns our session description: the answer to the caller's offer or, if there is none, our offer. If it throws, the call ends
+    /// with 488.
     func answer(_ call: UUID, to offer: SessionDescription?) async throws -> SessionDescription
     /// The call is up. `answer` is the caller's, if the offer was ours.
     func connected(_ call: UUID, answer: SessionDescription?)
@@ -139,37 +140,41 @@ extension CallMedia {
     public func perform(_ command: CallCommand, on call: UUID) async -> Bool { false }
 }
 
-/// Brings together a client's calls, what shows them to the user, and the app's media engine; or those of a companion, and the app's other
-/// SIP stack. `CallKitBridge` is this with CallKit.
+/// Connects a client's calls, the screen that shows them to the user, and the app's media engine. Or it connects a companion's calls and
+/// the app's other SIP stack. `CallKitBridge` is a desk with CallKit.
 @MainActor
 public final class CallDesk: CallReporter {
-    /// An action is settled at least so long before the system stops waiting for it.
+    /// An action ends at least this long before the system stops waiting for it.
     static let margin: TimeInterval = 1
 
     private let client: any PushClient
     private let screen: any CallScreen
     private let controls: any CallControls
-    /// A client's calls want session descriptions; another stack has its own.
+    /// A client's calls need session descriptions. Another stack has its own.
     private let sessions: (client: SipWakeClient, media: any CallMedia)?
     private let policy: AnswerPolicy
     /// What is on the screen.
     private var shown: [UUID: ShownCall] = [:]
-    /// What the user did to answer, until that is settled.
+    /// The user's answers, until they are fulfilled or failed.
     private var answering: [UUID: Answering] = [:]
-    /// Calls that the user ended and of whose end the client has not told yet: nothing shows them again.
+    /// Calls that the user ended or that the system refused to show, and whose end the client has not reported yet. Nothing shows them
+    /// again.
     private var ending: Set<UUID> = []
+    /// Calls that the system was asked to show and has not answered for. A call that is over meanwhile has the reason: it leaves the
+    /// screen once it is there.
+    private var showing: [UUID: EndReason?] = [:]
     private var lastRefusal: ShowOutcome.Refusal?
-    /// How far each call has been followed.
+    /// The last change of each call that was followed.
     private var followed: [UUID: CallChange] = [:]
 
-    /// Shows the client's calls, those that are not over first, until the client ends.
+    /// Shows the client's calls until the client ends, beginning with those that are not over.
     public convenience init(
         _ client: SipWakeClient, screen: any CallScreen, media: any CallMedia, answering policy: AnswerPolicy = .answerable
     ) {
         self.init(client, screen: screen, controls: media, sessions: (client, media), answering: policy)
     }
 
-    /// Shows the calls of the companion's stack, which does what the user wants of them.
+    /// Shows the calls of the companion's stack, which carries out the user's commands for them.
     public convenience init(
         _ companion: SipWakeCompanion, screen: any CallScreen, controls: any CallControls, answering policy: AnswerPolicy = .answerable
     ) {
@@ -202,7 +207,7 @@ public final class CallDesk: CallReporter {
         }
     }
 
-    /// What kept the last call from being shown; empty once one is shown.
+    /// The reasons why the last call was not shown. It is empty after a call was shown.
     public var obstacles: [Obstacle] {
         switch lastRefusal {
         case .doNotDisturb: [.doNotDisturb]
@@ -219,9 +224,9 @@ public final class CallDesk: CallReporter {
             let video = action.kind == .incomingCall(video: true)
             show(ShownCall(uuid: action.uuid, caller: action.caller ?? "", label: action.callerLabel, video: video), done: done)
         case .reportCall, .reportThenEnd:
-            // Nobody's name: the user is not to see who a call was from that is none of theirs, or over.
+            // Shows no name. The user must not see who called if the call is for somebody else or over.
             screen.show(ShownCall(uuid: action.uuid, caller: "", label: nil)) { [screen] outcome in
-                // A call that is on the screen stays: the client says when it ends.
+                // A call that is on the screen already stays. The client says when it ends.
                 if outcome == .new { screen.end(action.uuid, .cancelled) }
                 done()
             }
@@ -230,7 +235,7 @@ public final class CallDesk: CallReporter {
         }
     }
 
-    /// The user answers. The action is settled as the policy says, and fails if the call ends first or the system's patience does.
+    /// The user answers. The action is fulfilled as the policy says. It fails if the call ends first or the system's time runs out.
     public func userAnswers(_ call: UUID, _ action: any CallScreenAction) {
         answering.removeValue(forKey: call)?.fail()
         answering[call] = Answering(action, until: action.deadline.map { $0 - Self.margin }) { [weak self] in
@@ -254,21 +259,21 @@ public final class CallDesk: CallReporter {
         hangUp(call)
     }
 
-    /// The user wants something else of a call: the media engine does it or the action fails.
+    /// The user gives another command for a call. The media engine carries it out, or the action fails.
     public func userWants(_ command: CallCommand, of call: UUID, _ action: any CallScreenAction) {
         Task { [controls] in
             if await controls.perform(command, on: call) { action.fulfill() } else { action.fail() }
         }
     }
 
-    /// The answer takes longer than the system waits: the call cannot continue.
+    /// The answer takes longer than the system waits. The call cannot continue.
     public func answerTimedOut(_ call: UUID) {
         guard answering[call] != nil else { return }
         giveUp(call, .failed)
         hangUp(call, .failed(status: 480))
     }
 
-    /// The system dropped all that it showed: every call ends.
+    /// The system removed everything that it showed. Every call ends.
     public func reset() {
         let calls = Set(shown.keys).union(answering.keys)
         ending.formUnion(shown.keys)
@@ -283,13 +288,13 @@ public final class CallDesk: CallReporter {
         answering.removeValue(forKey: call)?.fulfill()
     }
 
-    /// The user's answer cannot be carried out. The call leaves the screen first: CallKit ends one whose answer fails, and tells its user
-    /// no better reason.
+    /// The user's answer cannot be carried out. The call leaves the screen first. CallKit ends a call whose answer fails, but it gives
+    /// the user no better reason.
     private func giveUp(_ call: UUID, _ reason: EndReason) {
         guard let action = answering.removeValue(forKey: call) else { return }
         if shown.removeValue(forKey: call) != nil {
             ending.insert(call)
-            screen.end(call, reason)
+            leave(call, reason)
         }
         action.fail()
     }
@@ -303,7 +308,7 @@ public final class CallDesk: CallReporter {
         }
     }
 
-    /// Tells of a command that failed, unless its call had ended before: then there is nothing left to do.
+    /// Reports a command that failed, unless its call had ended before. Then there is nothing left to do.
     private func tell(_ doing: String, _ error: any Error) {
         switch error {
         case SipWakeError.noSuchCall, SipWakeError.shutDown: break
@@ -314,18 +319,33 @@ public final class CallDesk: CallReporter {
     private func show(_ call: ShownCall, done: @escaping @MainActor () -> Void = {}) {
         guard !ending.contains(call.uuid) else { return done() }
         shown[call.uuid] = call
+        showing[call.uuid] = .some(nil)
         screen.show(call) { [weak self] outcome in
             done()
             guard let self else { return }
-            guard case .refused(let refusal, let failure) = outcome else { return lastRefusal = nil }
+            let over = showing.removeValue(forKey: call.uuid) ?? nil
+            guard case .refused(let refusal, let failure) = outcome else {
+                lastRefusal = nil
+                if let over { screen.end(call.uuid, over) }
+                return
+            }
             lastRefusal = refusal
-            shown[call.uuid] = nil
             client.note(failure)
-            // This device is busy; the user's others continue ringing.
+            guard shown.removeValue(forKey: call.uuid) != nil else { return }
+            ending.insert(call.uuid)
+            // This device is busy. The user's other devices continue ringing.
             Task { [client] in
-                do { try await client.decline(call.uuid, .busy) } catch { tell("decline a call that is not shown", error) }
+                do { try await client.decline(call.uuid, .busy) } catch {
+                    ending.remove(call.uuid)
+                    tell("decline a call that is not shown", error)
+                }
             }
         }
+    }
+
+    /// Takes a call from the screen, once it is there.
+    private func leave(_ uuid: UUID, _ reason: EndReason) {
+        if showing[uuid] != nil { showing[uuid] = reason } else { screen.end(uuid, reason) }
     }
 
     private func follow(_ uuid: UUID, _ change: CallChange) {
@@ -333,7 +353,7 @@ public final class CallDesk: CallReporter {
         switch change {
         case .announced(let caller), .ringing(let caller, _, _):
             guard let before = shown[uuid] else { return show(ShownCall(uuid: uuid, caller: caller.uri, label: caller.displayName)) }
-            // The name may come with the INVITE only.
+            // The name may come only with the INVITE.
             guard let name = caller.displayName, name != before.label else { return }
             let call = ShownCall(uuid: uuid, caller: caller.uri, label: name, video: before.video)
             shown[uuid] = call
@@ -368,12 +388,12 @@ public final class CallDesk: CallReporter {
         giveUp(uuid, reason)
         ending.remove(uuid)
         followed[uuid] = nil
-        if shown.removeValue(forKey: uuid) != nil { screen.end(uuid, reason) }
+        if shown.removeValue(forKey: uuid) != nil { leave(uuid, reason) }
         sessions?.media.ended(uuid, reason)
     }
 
-    /// Events were lost: what is over leaves the screen, and what became of the other calls meanwhile is followed. Returns the events
-    /// from that moment on.
+    /// Events were lost. Calls that are over leave the screen, and the changes of the other calls are followed. Returns the events from
+    /// that moment on.
     private func catchUp() -> AsyncStream<SipWakeEvent> {
         let (calls, events) = client.follow()
         let live = Set(calls.map(\.id))
@@ -383,7 +403,7 @@ public final class CallDesk: CallReporter {
         return events
     }
 
-    /// A companion has its stack accept.
+    /// A companion makes its stack accept.
     private func accept(_ uuid: UUID, _ offer: SessionDescription?) {
         guard let (client, media) = sessions else { return }
         Task {
@@ -398,7 +418,7 @@ public final class CallDesk: CallReporter {
     }
 }
 
-/// The user's "answer", until it is fulfilled or failed, once.
+/// The user's answer, until it is fulfilled or failed, once.
 @MainActor
 private final class Answering {
     private let action: any CallScreenAction

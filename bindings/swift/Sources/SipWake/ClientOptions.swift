@@ -5,34 +5,39 @@ import SipWakeFFI
 public struct ClientOptions: Sendable {
     /// Judges servers' certificates instead of the system.
     public var serverTrust: (any ServerTrust)?
-    /// Trusts only these authorities (PEM, or one in DER); not together with `serverTrust`.
+    /// Trusts only these authorities (PEM, or one in DER). Do not combine it with `serverTrust`.
     public var authorities: Data?
     /// Also demands one of these public keys, as `sha256/BASE64` (RFC 7469 section 2.4).
     public var pins: [String]
-    /// Shown to servers that ask for a certificate.
+    /// The certificate for servers that ask for one.
     public var clientCertificate: ClientCertificate?
-    /// Opens payloads before they are read; see also `AccountConfig.sealedPushesOnly`.
+    /// Opens payloads before they are read. See also `AccountConfig.sealedPushesOnly`.
     public var decryptor: (any PayloadDecryptor)?
     /// Gets every message that is sent or received, without its secrets, one after the other, on its own thread.
     public var trace: (@Sendable (TracedMessage) -> Void)?
-    /// Whether calls over UDP that do not come from the registrar, but from another address, may ring.
+    /// Whether a call may ring if it comes over UDP from another address than the registrar's.
     public var unsolicitedCalls: Bool
-    /// Takes no certificate that names its server by a wildcard alone (RFC 5922 section 7.2).
+    /// Refuses a certificate that names its server only by a wildcard (RFC 5922 section 7.2).
     public var refuseWildcards: Bool
-    /// How the gateways of accounts that list several are probed; nil: they are tried in their order.
+    /// How to probe the gateways of accounts that list several. With nil they are tried in their order.
     public var probing: GatewayProbe?
-    /// Looks names up; nil: `SystemResolver` on Apple's systems, elsewhere the system's resolver, which knows addresses only.
+    /// Looks up names. Nil means `SystemResolver` on Apple's systems. Elsewhere it means the system's resolver, which knows only
+    /// addresses.
     public var resolver: (any Resolver)?
-    /// Keeps the process running while a push or a log-out is under way: `UIKitBackgroundTime()` on iOS; nil in an extension.
+    /// Keeps the process running while a push or a log-out is under way. Use `UIKitBackgroundTime()` on iOS, and nil in an extension.
     public var backgroundTime: (any BackgroundTime)?
+    /// Records what enters the client from its start, up to so many bytes (at most 33,554,432), for ``SipWakeClient/recording()``. Nil
+    /// records nothing. **Ask the user first:** a recording shows who called. It has no password, digest, token, `X-PIID`, key or message
+    /// text. A library that was built without replay, as in the packages, refuses it (``SipWakeError/unavailable(reason:)``).
+    public var recordForReplay: Int?
 
-    /// Options with defaults for everything that is not given.
+    /// Returns options. Everything that you leave out has its default.
     public init(
         serverTrust: (any ServerTrust)? = nil, authorities: Data? = nil, pins: [String] = [],
         clientCertificate: ClientCertificate? = nil, decryptor: (any PayloadDecryptor)? = nil,
         trace: (@Sendable (TracedMessage) -> Void)? = nil, unsolicitedCalls: Bool = false, probing: GatewayProbe? = nil,
         backgroundTime: (any BackgroundTime)? = nil, resolver: (any Resolver)? = nil,
-        refuseWildcards: Bool = false
+        refuseWildcards: Bool = false, recordForReplay: Int? = nil
     ) {
         self.serverTrust = serverTrust
         self.authorities = authorities
@@ -45,6 +50,7 @@ public struct ClientOptions: Sendable {
         self.probing = probing
         self.backgroundTime = backgroundTime
         self.resolver = resolver
+        self.recordForReplay = recordForReplay
     }
 
     var foreignResolver: (any SipWakeFFI.Resolver)? {
@@ -60,15 +66,15 @@ public struct ClientOptions: Sendable {
             authorities: authorities, pins: pins,
             clientCertificate: clientCertificate.map { SipWakeFFI.ClientCertificate(chain: $0.chain, key: $0.key) },
             unsolicitedCalls: unsolicitedCalls, refuseWildcards: refuseWildcards,
-            probing: probing?.foreign)
+            probing: probing?.foreign, recordForReplay: recordForReplay.map(Int64.init))
     }
 }
 
-/// How a gateway is asked for its load.
+/// The ways to ask a gateway for its load.
 public enum GatewayProbe: Hashable, Sendable {
     /// By SIP OPTIONS (RFC 3261 section 11).
     case sipOptions
-    /// By Mizutech's HTTP API `wsload`; over HTTPS with the client's trust; without a port on the gateway's own.
+    /// By Mizutech's HTTP API `wsload`. HTTPS uses the client's trust. Without a port, the gateway's own port is used.
     case wsLoad(https: Bool, port: UInt16?)
 
     fileprivate var foreign: SipWakeFFI.GatewayProbe {
@@ -94,29 +100,30 @@ public struct ClientCertificate: Hashable, Sendable, Redacted {
     public var description: String { "ClientCertificate(…)" }
 }
 
-/// Judges servers' certificates instead of the system. The server's name is checked besides, always.
+/// Judges servers' certificates instead of the system. The server's name is always checked, too.
 public protocol ServerTrust: Sendable {
-    /// Returns if this chain is trusted: certificates in DER, the server's own first. If it throws, the chain is refused. Called on a
-    /// thread of the client, which waits. Do not use the network or the client here.
+    /// Returns if this chain is trusted: certificates in DER, the server's own first. If it throws, the chain is refused. A thread of the
+    /// client calls it and waits. Do not use the network or the client here.
     func verify(chain: [Data], serverName: String) throws
 }
 
-/// Opens payloads that a server encrypts before they pass Apple's hands.
+/// Opens payloads that a server encrypts before Apple carries them.
 ///
-/// It runs while the system waits for an answer: no network, no lock that somebody holds for long.
+/// It runs while the system waits. Use no network, and take no lock that somebody holds for long.
 public protocol PayloadDecryptor: Sendable {
-    /// Returns the fields inside, under the names of any vendor known here (simplest: `ntype`, `nfrom`, `nfromusername`, `ncallid`,
-    /// `nmsg`), or nil if the payload is not encrypted. If it throws, the payload counts as one that cannot be opened: it is read as it is.
-    /// On PushKit it is a call from an unknown caller.
+    /// Returns the fields inside, under the names of any vendor that sipwake knows (simplest: `ntype`, `nfrom`, `nfromusername`,
+    /// `ncallid`, `nmsg`), or nil if the payload is not encrypted. If it throws, the payload cannot be opened and is read as it is. A
+    /// push that came over PushKit is then a call from an unknown caller.
     func decrypt(_ payload: [String: Any]) throws -> [String: String]?
 }
 
-/// Looks names up instead of the system's resolver, which knows addresses only: `DNSServiceQueryRecord`, for example, knows SRV and NAPTR
-/// records, too (RFC 3263).
+/// Looks up names instead of the system's resolver, which knows only addresses. `DNSServiceQueryRecord`, for example, also knows SRV and
+/// NAPTR records (RFC 3263).
 ///
-/// Each call may block. It runs on its own thread, and several run at once. After ten seconds, or if it throws, it counts as no answer.
+/// Each call may block. It runs on its own thread, and several run at once. If it throws or takes more than ten seconds, it counts as no
+/// result.
 public protocol Resolver: Sendable {
-    /// Returns a host's addresses as text, best first, or nil to have the system asked.
+    /// Returns a host's addresses as text, best first. Nil asks the system.
     func addresses(of host: String) throws -> [String]?
     /// Returns the SRV records of a name such as `_sip._udp.example.com`.
     func srv(_ name: String) throws -> [SRVRecord]
@@ -134,10 +141,10 @@ extension Resolver {
 public struct SRVRecord: Hashable, Sendable {
     /// The lowest is tried first.
     public var priority: UInt16
-    /// The share of the requests among those of the same priority.
+    /// The share of requests among the records of the same priority.
     public var weight: UInt16
     public var port: UInt16
-    /// The host; `.` if there is definitely no such service.
+    /// The host. `.` says that there is no such service.
     public var target: String
 
     public init(priority: UInt16, weight: UInt16, port: UInt16, target: String) {
@@ -152,9 +159,9 @@ public struct SRVRecord: Hashable, Sendable {
 public struct NAPTRRecord: Hashable, Sendable {
     /// The lowest is tried first.
     public var order: UInt16
-    /// The lowest is tried first, among those of the same order.
+    /// Among records of the same order, the lowest is tried first.
     public var preference: UInt16
-    /// `s` where SRV records follow.
+    /// `s` if SRV records follow.
     public var flags: String
     /// For example `SIP+D2U`.
     public var service: String
@@ -170,7 +177,7 @@ public struct NAPTRRecord: Hashable, Sendable {
     }
 }
 
-/// Asks the system to let the process run while something is under way: `UIApplication`'s background tasks.
+/// Asks the system to keep the process running while something is under way, by `UIApplication`'s background tasks.
 public protocol BackgroundTime: Sendable {
     /// Begins. The returned function ends it. It can be called more than once, from any thread.
     func begin(_ name: String) -> @Sendable () -> Void

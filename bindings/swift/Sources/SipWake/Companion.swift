@@ -1,41 +1,42 @@
 import Foundation
 import SipWakeFFI
 
-/// The app's SIP stack, as far as a ``SipWakeCompanion`` asks it for something. Called on a thread made for it, one after the other: do what
-/// takes long elsewhere. What it throws becomes ``SipWakeEvent/failed(_:)``.
+/// The app's SIP stack, with the functions that a ``SipWakeCompanion`` calls. They are called on a thread of their own, one after the
+/// other. Do long work elsewhere. If one throws, there is a ``SipWakeEvent/failed(_:)``.
 public protocol CompanionStack: AnyObject, Sendable {
-    /// Registers this account now, with what ``SipWakeCompanion/registerTags(_:)`` says, also where it thinks that it is registered.
+    /// Registers this account now, with the tags from ``SipWakeCompanion/registerTags(_:)``, even if the stack believes that it is
+    /// registered.
     func register(_ account: AccountID, for companion: SipWakeCompanion) throws
-    /// Accepts the INVITE of this call, which the user has answered, and says ``SipWakeCompanion/answered(_:)``.
+    /// Accepts the INVITE of this call, which the user has answered, and calls ``SipWakeCompanion/answered(_:)``.
     func accept(_ call: UUID, for companion: SipWakeCompanion) throws
-    /// Answers each INVITE of this call that it holds with this status: the user does not want it, or its caller gave up.
+    /// Responds with this status to each INVITE of this call that the stack holds, because the user refused it or the caller gave up.
     func refuse(_ call: UUID, with status: UInt16, for companion: SipWakeCompanion) throws
-    /// Ends this call, which was answered, and says ``SipWakeCompanion/ended(_:_:status:)``.
+    /// Ends this call, which was answered, and calls ``SipWakeCompanion/ended(_:_:status:)``.
     func hangUp(_ call: UUID, for companion: SipWakeCompanion) throws
 }
 
-/// What the next REGISTER of another stack must say. All that is not in here is that stack's own. Holds tokens: its description does not
-/// show them.
+/// The parts of another stack's next REGISTER that matter for push. Everything else is up to that stack. It holds tokens, and its
+/// description does not show them.
 public struct CompanionRegister: Hashable, Sendable, Redacted {
-    /// By which ``SipWakeCompanion/heard(_:from:)`` and ``SipWakeCompanion/sent(_:callID:cseq:for:)`` name it.
+    /// Its number, for ``SipWakeCompanion/heard(_:from:)`` and ``SipWakeCompanion/sent(_:callID:cseq:for:)``.
     public let number: UInt64
     public let account: AccountID
-    /// What is added; what an earlier REGISTER carried and this one does not, must not be in it.
+    /// The tags to add. Leave out everything that an earlier REGISTER carried and this one does not name.
     public let tags: RegisterTags
-    /// The whole Contact URI, where it is known: in a removal it is the one that was bound.
+    /// The whole Contact URI, if it is known. In a removal it is the one that was bound.
     public let contact: String?
-    /// Contact URIs that go beside it, each with `;expires=0`: this device's, from before.
+    /// Former Contact URIs of this device. Add each with `;expires=0`.
     public let removed: [String]
-    /// The value of `Expires`, in seconds: 0 removes.
+    /// The value of `Expires`, in seconds. 0 removes the binding.
     public let expires: UInt32
     /// The Request-URI.
     public let requestURI: String
-    /// The `uri` of the digest answer, where it is not the Request-URI (`X-Sy.AuthURI`).
+    /// The `uri` for the digest, if it is not the Request-URI (`X-Sy.AuthURI`).
     public let digestURI: String?
-    /// Where it goes: a SIP URI or a WebSocket address.
+    /// Where to send it: a SIP URI or a WebSocket address.
     public let gateway: String
 
-    /// Whether it takes the registration away.
+    /// Whether it removes the registration.
     public var removes: Bool { expires == 0 }
 
     public var description: String {
@@ -56,20 +57,20 @@ public struct CompanionRegister: Hashable, Sendable, Redacted {
     }
 }
 
-/// A response to a REGISTER, as the other stack shows it. Give what it shows: with `register`, or with Call-ID and CSeq, answers out of
-/// order are told apart. Its description shows no header, since a Contact holds a token.
+/// A response to a REGISTER, as the other stack shows it. Pass on everything that the stack shows. With `register`, or with Call-ID and
+/// CSeq, the companion can tell responses apart that come out of order. Its description shows no header, because a Contact holds a token.
 public struct RegisterResponse: Hashable, Sendable, Redacted {
-    /// The status; 408 where no response came.
+    /// The status. 408 if no response came.
     public var status: UInt16
     /// The header fields as they were printed: in any case, folded or not, lists in one line or in several.
     public var headers: [NamedValue]
-    /// The reason phrase; empty where the stack hides it.
+    /// The reason phrase. It is empty if the stack hides it.
     public var phrase: String
-    /// The ``CompanionRegister/number`` of what it answers, where the app knows.
+    /// The ``CompanionRegister/number`` of the REGISTER, if the app knows it.
     public var register: UInt64?
-    /// The Call-ID of the REGISTER, where it is not among the headers.
+    /// The Call-ID of the REGISTER, if it is not among the headers.
     public var callID: String?
-    /// The number of its CSeq, likewise.
+    /// The number of its CSeq, if it is not among the headers.
     public var cseq: UInt32?
 
     public init(
@@ -91,30 +92,31 @@ public struct RegisterResponse: Hashable, Sendable, Redacted {
     }
 }
 
-/// What follows from a response to a REGISTER. Later versions may add cases: have a `default` where you switch.
+/// The next step after a response to a REGISTER. Later versions may add cases: have a `default` where you switch.
 public enum CompanionNext: Equatable, Sendable {
     /// Nothing, until the companion asks its stack to register.
     case nothing
-    /// Take the tags and register at once: without what the server refused, for longer, to where it redirects, or what remains.
+    /// Take the tags and register at once. The REGISTER leaves out what the server refused, asks for a longer lifetime, goes to a
+    /// redirect's target, or removes what is left.
     case again
-    /// Answer the challenge; where `changed`, with the tags taken again. `digestURI` is the `uri` of the digest answer, where it is not the
+    /// Answer the challenge. If `changed`, take the tags again first. `digestURI` is the `uri` for the digest, if it is not the
     /// Request-URI.
     case authenticate(changed: Bool, digestURI: String?)
-    /// It failed; the companion asks its stack to register when it is to be tried again.
+    /// It failed. The companion asks its stack to register when it is time to try again.
     case wait(RegistrationFailure)
     /// The log-out is over.
     case loggedOut(Removed)
-    /// It answers an earlier REGISTER, and says nothing about the one that is waited for.
+    /// The response belongs to an earlier REGISTER, and says nothing about the current one.
     case old
     /// Something that this version has no name for.
     case other(description: String)
 }
 
-/// What a response to a REGISTER means.
+/// The meaning of a response to a REGISTER.
 public struct CompanionAnswer: Equatable, Sendable {
-    /// What to do.
+    /// The next step.
     public let next: CompanionNext
-    /// What a 2xx says about push.
+    /// The verdict on push, for a 2xx.
     public let verdict: Verdict?
     /// How long the binding lives.
     public let expires: Duration?
@@ -129,26 +131,26 @@ public struct CompanionAnswer: Equatable, Sendable {
     }
 }
 
-/// What the other stack does with an INVITE.
+/// The ways in which the other stack treats an INVITE.
 public enum CompanionInvite: Hashable, Sendable {
-    /// It rings under this name, which its push has if one came. `again`: another INVITE of this call rings already, there is no second
-    /// screen, and one of them is answered.
+    /// It rings under this UUID. If a push announced the call, the push has the same UUID. `again` says that another INVITE of this call
+    /// rings already. Then show no second screen. The user answers only one of them.
     case ring(UUID, again: Bool)
-    /// The user answered before it came: accept it, without a further question, and say ``SipWakeCompanion/answered(_:)``.
+    /// The user answered before the INVITE came. Accept it without asking again, and call ``SipWakeCompanion/answered(_:)``.
     case accept(UUID)
-    /// It does not ring: answer it with this status. The call is over or answered already; nil where nobody is called here.
+    /// It does not ring. Respond to it with this status. The call has ended or was already answered. It is nil if nobody here is called.
     case refuse(UUID?, status: UInt16)
 }
 
-/// A log-out that no answer has proven or accepted: the other stack still has to send what ``SipWakeCompanion/registerTags(_:)`` says.
+/// A log-out that no response has proven or accepted. The other stack must still send what ``SipWakeCompanion/registerTags(_:)`` says.
 public struct PendingLogOut: Hashable, Sendable {
-    /// By which the companion knows it.
+    /// Its id in the companion.
     public let account: AccountID
     /// The address of record.
     public let aor: String
-    /// The user name of the digest answer.
+    /// The user name for the digest.
     public let authUser: String
-    /// The password or, in a later process, HA1 for each realm that has asked: enough for stacks that take HA1.
+    /// The password or, in a later process, HA1 for each realm that has asked. That is enough for stacks that take HA1.
     public let credentials: Credentials
 
     init(_ pending: SipWakeFFI.PendingLogOut) {

@@ -1,10 +1,10 @@
 import Foundation
 
 extension Environment {
-    /// Returns the environment that this app's tokens belong to: what its provisioning profile says; production without one, as the
-    /// App Store and TestFlight install apps; sandbox in the simulator.
+    /// Returns the environment that this app's tokens belong to. The provisioning profile names it. Without a profile, as in apps from
+    /// the App Store and TestFlight, it is production. In the simulator it is sandbox.
     ///
-    /// - Parameter bundle: the app's bundle; an extension gives its app's.
+    /// - Parameter bundle: the app's bundle. An extension passes its app's bundle.
     public static func ofThisApp(_ bundle: Bundle = .main) -> Environment {
         #if targetEnvironment(simulator)
             return .sandbox
@@ -13,16 +13,16 @@ extension Environment {
         #endif
     }
 
-    /// Returns the environment that a provisioning profile names: a property list inside a signed message (CMS). Without a profile,
-    /// and for one that names none, production.
+    /// Returns the environment that a provisioning profile names. The profile is a property list inside a signed message (CMS). Without a
+    /// profile, or if it names no environment, the result is production.
     static func of(profile: Data?) -> Environment {
         profile.flatMap(named(by:)) == "development" ? .sandbox : .production
     }
 
-    /// Returns whether this app's provisioning profile lets it receive pushes. Without one, as from the App Store and TestFlight,
-    /// the answer is true.
+    /// Returns whether this app's provisioning profile lets it receive pushes. Without a profile, as in apps from the App Store and
+    /// TestFlight, the result is true.
     ///
-    /// - Parameter bundle: the app's bundle; an extension gives its app's.
+    /// - Parameter bundle: the app's bundle. An extension passes its app's bundle.
     public static func allowsPushes(_ bundle: Bundle = .main) -> Bool {
         profile(in: bundle).map { named(by: $0) != nil } ?? true
     }
@@ -34,7 +34,7 @@ extension Environment {
                 from: profile[start.lowerBound..<end.upperBound], options: [], format: nil),
             let entitlements = (content as? [String: Any])?["Entitlements"] as? [String: Any]
         else { return nil }
-        // iOS and its kin have the first key, macOS the second.
+        // iOS and similar systems have the first key. macOS has the second.
         return (entitlements["aps-environment"] ?? entitlements["com.apple.developer.aps-environment"]) as? String
     }
 

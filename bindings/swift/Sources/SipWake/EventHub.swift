@@ -1,9 +1,9 @@
 import Foundation
 
-/// Hands the client's events to each reader. It takes them from Rust at once and keeps the latest. A slow reader loses the oldest ones and
-/// is told how many; no other reader loses any.
+/// Hands the client's events to each reader. It takes them from Rust at once and keeps the latest. A slow reader loses the oldest events
+/// and learns how many. No other reader loses any.
 final class EventHub: @unchecked Sendable {
-    /// One reader's place. Its state belongs to the hub, whose lock guards it.
+    /// The state of one reader. The hub's lock guards it.
     final class Reader: @unchecked Sendable {
         fileprivate var next: UInt64
         fileprivate var cancelled = false
@@ -13,7 +13,7 @@ final class EventHub: @unchecked Sendable {
         }
     }
 
-    /// Events kept for readers to come and for those that are behind.
+    /// The number of events to keep for later readers and for slow ones.
     static let capacity = 256
 
     // Guards all fields below, and the readers'.
@@ -48,7 +48,7 @@ final class EventHub: @unchecked Sendable {
         for reader in waiting { reader.resume() }
     }
 
-    /// Ends all readers when they have read what is kept.
+    /// Ends all readers when they have read the stored events.
     func finish() {
         let waiting = lock.withLock {
             over = true
@@ -57,7 +57,7 @@ final class EventHub: @unchecked Sendable {
         for reader in waiting { reader.resume() }
     }
 
-    /// Returns a reader that begins with up to so many events of the past, and the calls that are not over at that moment.
+    /// Returns a reader that begins with up to `count` past events, and the calls that are not over at that moment.
     func reader(replaying count: Int) -> (Reader, [CallUpdate]) {
         lock.withLock {
             (Reader(next: first + UInt64(kept.count - max(0, min(count, kept.count)))), Array(live.values))
@@ -73,7 +73,7 @@ final class EventHub: @unchecked Sendable {
         for waiter in waiting { waiter.resume() }
     }
 
-    /// Waits for the reader's next event; nil at its end.
+    /// Waits for the reader's next event. Nil at its end.
     func next(_ reader: Reader) async -> SipWakeEvent? {
         while true {
             switch step(reader) {
@@ -117,7 +117,7 @@ final class EventHub: @unchecked Sendable {
 }
 
 extension EventHub {
-    /// The longest that a push or a log-out holds the process: iOS gives some 30 seconds.
+    /// The longest time that a push or a log-out keeps the process. iOS gives some 30 seconds.
     private static let longestHold = Duration.seconds(25)
 
     func stream(_ reader: Reader) -> AsyncStream<SipWakeEvent> {
@@ -134,7 +134,7 @@ extension EventHub {
         return (calls, stream(reader))
     }
 
-    /// Keeps the process running until what a push asked for is under way.
+    /// Keeps the process running until the push's action is under way.
     func hold(_ backgroundTime: (any BackgroundTime)?, for action: PushAction) {
         switch action.kind {
         case .incomingCall, .refreshBinding, .chat:
@@ -144,8 +144,8 @@ extension EventHub {
         }
     }
 
-    /// Keeps the process running until an event settles the matter, but not for long. Asks the system from a task of its own:
-    /// who judges a push does not wait for it.
+    /// Keeps the process running until an event settles the matter, but not for long. It asks the system in a task of its own, so that
+    /// judging a push does not wait for it.
     func hold(
         _ backgroundTime: (any BackgroundTime)?, _ name: String, until settled: @escaping @Sendable (SipWakeEvent) -> Bool
     ) {
@@ -165,8 +165,8 @@ extension EventHub {
 }
 
 extension PushAction {
-    /// Whether what the push asked for is under way without help of the system: a call rings or is over, a binding is renewed or
-    /// waits for another try.
+    /// Whether the push's action is under way without the system's help: a call rings or is over, or a binding is renewed or waits for
+    /// the next attempt.
     fileprivate func isSettled(by event: SipWakeEvent) -> Bool {
         switch (kind, event) {
         case (.incomingCall, .call(let update)) where update.id == uuid:
@@ -174,7 +174,7 @@ extension PushAction {
             case .ringing, .answerWanted, .connected, .ended: true
             default: false
             }
-        // Without content it may be a call all the same, whose INVITE comes after the REGISTER.
+        // A push without content can still be a call, whose INVITE comes after the REGISTER.
         case (.refreshBinding, .registered), (.refreshBinding, .registrationFailed): problem == nil
         case (.refreshBinding, .call), (.chat, .chatMessage): true
         default: false

@@ -1,23 +1,25 @@
 import Foundation
 
-/// Distinguishes the first run after an installation from later ones. The Keychain outlives a deleted app; a file does not.
+/// Distinguishes the first run after an installation from later ones. The Keychain stays when the user deletes the app, but a file does
+/// not.
 ///
-/// The marker has no file protection, so that it can be read before the phone's first unlock, and holds nothing. An app that finds
-/// ``State/fresh`` and yet records in its Keychain logs their users out instead of in: they belong to an installation before.
+/// The marker has no file protection, so that it can be read before the phone's first unlock. It holds nothing. If an app finds
+/// ``State/fresh`` and there are records in its Keychain, it must log their users out and not in, because the records belong to an
+/// earlier installation.
 public struct FirstRun: Sendable {
-    /// What the marker says.
+    /// The state of the marker.
     public enum State: Hashable, Sendable {
-        /// The app was never run since it was installed.
+        /// The app has not run since it was installed.
         case fresh
-        /// It was.
+        /// The app has run before.
         case known
-        /// Nobody can say. This is not a new installation: log nobody out.
+        /// Unknown. Do not treat it as a new installation, and log nobody out.
         case unreadable(Failure)
     }
 
     private let marker: URL
 
-    /// - Parameter folder: where the marker is; nil: the app's own folder for such files.
+    /// - Parameter folder: the marker's folder. Nil means the app's own folder for such files.
     public init(folder: URL? = nil) {
         let folder = folder ?? FileManager.default.urls(for: .applicationSupportDirectory, in: .userDomainMask)[0]
         marker = folder.appendingPathComponent("sipwake-installed")
@@ -26,7 +28,7 @@ public struct FirstRun: Sendable {
     /// Reads the marker.
     public func state() -> State {
         do {
-            // The folder's list tells "not there" from "cannot be looked at".
+            // The folder's list distinguishes "not there" from "cannot be read".
             let folder = marker.deletingLastPathComponent()
             let names = try FileManager.default.contentsOfDirectory(atPath: folder.path)
             return names.contains(marker.lastPathComponent) ? .known : .fresh
@@ -37,7 +39,7 @@ public struct FirstRun: Sendable {
         }
     }
 
-    /// Leaves the marker, once the records of a former installation are dealt with.
+    /// Writes the marker. Call it when the app has handled the records of a former installation.
     public func markKnown() throws {
         let folder = marker.deletingLastPathComponent()
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)

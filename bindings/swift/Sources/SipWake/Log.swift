@@ -5,9 +5,9 @@ import SipWakeFFI
 public enum LogLevel: Hashable, Sendable {
     /// Nothing.
     case off
-    /// What should not happen.
+    /// Things that should not happen.
     case error
-    /// What a developer should know.
+    /// Things that a developer should know.
     case warn
     /// Milestones: registered, logged out.
     case info
@@ -19,17 +19,17 @@ public enum LogLevel: Hashable, Sendable {
 
 /// One line of the log. It holds no secrets.
 public struct LogRecord: Hashable, Sendable {
-    /// How grave.
+    /// How serious it is.
     public let level: LogLevel
-    /// The part of the SDK that says so.
+    /// The part of the SDK that wrote it.
     public let target: String
-    /// What.
+    /// The text.
     public let text: String
     /// How many lines before this one were dropped because the listener was too slow.
     public let droppedBefore: UInt64
 }
 
-/// A message as it went over the wire, except its secrets: of those their length and last four characters.
+/// A message as it went over the wire, but without its secrets: it shows only their length and last four characters.
 public struct TracedMessage: Hashable, Sendable {
     public let date: Date
     /// Whether we sent it.
@@ -48,12 +48,12 @@ public struct TracedMessage: Hashable, Sendable {
 
 /// The log of the whole process.
 public enum SipWakeLog {
-    /// Sets how much is logged from here on; `info` until then.
+    /// Sets how much is logged from here on. The default is `info`.
     public static func setLevel(_ level: LogLevel) throws {
         try translating { try setLogLevel(level: level.foreign) }
     }
 
-    /// Shows the log to the app, besides the system's own log, on its own thread, until you pass nil.
+    /// Shows the log to the app, in addition to the system's own log, on its own thread, until you pass nil.
     public static func setListener(_ listener: (@Sendable (LogRecord) -> Void)?) throws {
         try translating { try setLogListener(listener: listener.map(ForeignLog.init)) }
     }

@@ -1,9 +1,9 @@
 import Foundation
 
-/// Deeper levels of a payload are left out; no vendor's has as many.
+/// Deeper levels of a payload are left out. No vendor's payload has so many.
 private let maxDepth = 16
 
-/// Writes a payload dictionary as JSON, without what JSON has no word for. iOS waits while this runs: it takes a third of
+/// Writes a payload dictionary as JSON, without values that JSON cannot express. iOS waits while this runs. It takes a third of
 /// JSONSerialization's time.
 func json(_ payload: [AnyHashable: Any]) -> Data {
     var writer = PayloadWriter()
@@ -17,12 +17,12 @@ private struct PayloadWriter {
         bytes.reserveCapacity(1024)
     }
 
-    /// Writes nothing and returns false for a value that is none in JSON.
+    /// Writes nothing and returns false for a value that JSON does not have.
     mutating func write(_ value: Any, depth: Int) -> Bool {
         guard depth < maxDepth else { return false }
         switch value {
         case let text as String: write(text)
-        // Before Bool, which on Apple's systems an NSNumber of 0 or 1 passes for.
+        // This comes before Bool, because on Apple's systems an NSNumber of 0 or 1 also counts as Bool.
         case let number as NSNumber:
             guard number.doubleValue.isFinite else { return false }
             bytes += (isBoolean(number) ? "\(number.boolValue)" : number.stringValue).utf8

@@ -11,19 +11,19 @@ public enum Channel: Hashable, Sendable {
     case firebase
 }
 
-/// What the app was doing when the push came.
+/// The app's state when the push came.
 public enum AppState: Hashable, Sendable {
-    /// In front, with the user looking at it.
+    /// In the foreground, and the user is looking at it.
     case foreground
-    /// Running, out of sight.
+    /// In the background.
     case background
-    /// Started by this push.
+    /// This push started it.
     case notRunning
 }
 
 /// What the operating system says about a push besides its content. Leave out what you do not know.
 public struct PushHints: Hashable, Sendable {
-    /// `PKVoIPPushMetadata.mustReport` (iOS 26.4 and later); nil counts as yes.
+    /// `PKVoIPPushMetadata.mustReport` (iOS 26.4 and later). Nil counts as yes.
     public var mustReport: Bool?
     public var appState: AppState?
 
@@ -33,18 +33,18 @@ public struct PushHints: Hashable, Sendable {
     }
 }
 
-/// What a push asks for.
+/// The kinds of actions.
 public enum PushKind: Hashable, Sendable {
-    /// A call is about to come; `video`: the server announced video.
+    /// A call is about to come. `video` says that the server announced video.
     case incomingCall(video: Bool)
     /// A message is waiting, with this MIME type, if the payload has it.
     case chat(mimeType: String?)
     /// A call that was announced is over.
     case cancel
-    /// Something the app agreed on with its server, under the type as it was sent: Mizutech's `ntype`, Flexisip's `loc-key`,
-    /// PortSIP's `msg_type`. The payload itself is the app's to read.
+    /// Something that the app and its server agreed on, under the type as it was sent: Mizutech's `ntype`, Flexisip's `loc-key`,
+    /// PortSIP's `msg_type`. The app reads the payload itself.
     case custom(ntype: String)
-    /// Register again, in silence.
+    /// Register again, silently.
     case refreshBinding
     /// Nothing.
     case ignore(reason: IgnoreReason)
@@ -55,9 +55,9 @@ public struct IgnoreReason: OpenName {
     public let rawValue: String
     public init(rawValue: String) { self.rawValue = rawValue }
 
-    /// It could not be understood; see the action's `problem`.
+    /// It could not be understood. The action's `problem` says why.
     public static let notUnderstood = Self(rawValue: "notUnderstood")
-    /// It is for nobody who is logged in.
+    /// It is for a user who is not logged in.
     public static let loggedOut = Self(rawValue: "loggedOut")
     /// The user does not want to be disturbed.
     public static let doNotDisturb = Self(rawValue: "doNotDisturb")
@@ -78,25 +78,25 @@ public struct PayloadProblem: OpenName {
     public static let unreadable = Self(rawValue: "unreadable")
     /// It is longer than 64 KiB.
     public static let tooLarge = Self(rawValue: "tooLarge")
-    /// It is readable, and no vendor's.
+    /// It is readable, but it belongs to no vendor that sipwake knows.
     public static let unrecognised = Self(rawValue: "unrecognised")
-    /// The app takes sealed payloads only, and this one its decryptor did not open.
+    /// The app takes only sealed payloads, and its decryptor did not open this one.
     public static let notSealed = Self(rawValue: "notSealed")
-    /// It is sealed, and no key of this phone opens it: it is for another phone, or it was changed.
+    /// It is sealed, and no key of this phone opens it. It is for another phone, or somebody changed it.
     public static let sealedForeign = Self(rawValue: "sealedForeign")
-    /// It is sealed, and cut short or in no form known here.
+    /// It is sealed, and cut short or in an unknown form.
     public static let sealedTorn = Self(rawValue: "sealedTorn")
     /// It is sealed, and longer than 2,800 bytes.
     public static let sealedTooLarge = Self(rawValue: "sealedTooLarge")
     /// It is sealed, and was opened before.
     public static let sealedReplayed = Self(rawValue: "sealedReplayed")
-    /// What was sealed is not a JSON object.
+    /// The sealed content is not a JSON object.
     public static let sealedUnreadable = Self(rawValue: "sealedUnreadable")
-    /// It is sealed, and the keys cannot be read now: the phone was not unlocked yet, or the store fails.
+    /// It is sealed, and the keys cannot be read now, because the user has not unlocked the phone yet or the store fails.
     public static let sealedKeysUnreadable = Self(rawValue: "sealedKeysUnreadable")
 }
 
-/// Whose payload a push carries.
+/// The vendor whose payload a push carries.
 public struct Vendor: OpenName {
     public let rawValue: String
     public init(rawValue: String) { self.rawValue = rawValue }
@@ -119,11 +119,11 @@ public struct Vendor: OpenName {
     public static let other = Self(rawValue: "other")
 }
 
-/// What to tell iOS about a push, at once and on the same thread.
+/// What to tell iOS about a push. Do it at once, on the same thread.
 public enum Duty: Hashable, Sendable {
     /// Report an incoming call before PushKit's delegate returns.
     case reportCall
-    /// Report a call before PushKit's delegate returns, and end it at once if CallKit took it for a new one.
+    /// Report a call before PushKit's delegate returns. End it at once if CallKit took it for a new one.
     case reportThenEnd
     /// Show a notification.
     case showNotification
@@ -131,15 +131,15 @@ public enum Duty: Hashable, Sendable {
     case nothing
 }
 
-/// The one thing that a push asks for, and what to tell the operating system about it. Its description shows no text.
+/// The action that a push asks for, and what to tell the operating system about it. Its description shows no text.
 public struct PushAction: Equatable, Sendable, Redacted {
-    /// What the push asks for.
+    /// The kind of action.
     public let kind: PushKind
     /// What to tell the operating system, at once and on the same thread.
     public let duty: Duty
     /// How the push came.
     public let channel: Channel
-    /// Whose payload it is; nil if no vendor knew it.
+    /// The payload's vendor. It is nil if no vendor knew the payload.
     public let vendor: Vendor?
     /// Why the payload could not be understood.
     public let problem: PayloadProblem?
@@ -147,19 +147,19 @@ public struct PushAction: Equatable, Sendable, Redacted {
     public let account: String?
     /// The caller's or sender's number or URI, as the payload spells it.
     public let caller: String?
-    /// What to show as the caller: the name, or the number or URI, or nothing.
+    /// The text to show as the caller: the name, or the number or URI, or nothing.
     public let callerLabel: String?
     /// The title that the server suggests for a notification.
     public let title: String?
-    /// The text that comes along. Of a chat message it is the first part only.
+    /// The text that comes along. For a chat message it is only the first part.
     public let text: String?
     /// The Call-ID of the call or of the chat's MESSAGE, if the payload has it.
     public let callID: String?
-    /// The call's UUID, the same for its push, its INVITE and its cancel.
+    /// The call's UUID. It is the same for a call's push, INVITE and cancel.
     public let uuid: UUID
-    /// How long until the call is over unless its INVITE has come. Calls only.
+    /// How long until the call ends if its INVITE does not come. Only for calls.
     public let timeLeft: Duration?
-    /// Anybody who knows the token can have sent this. What it says about the caller is a claim until the INVITE comes.
+    /// Anybody who knows the token can have sent this. The caller is only a claim until the INVITE comes.
     public let unverified: Bool
 
     public var description: String { "PushAction(\(kind), \(duty), \(channel), \(uuid))" }
@@ -183,7 +183,7 @@ extension PushAction {
         unverified = action.unverified
     }
 
-    /// What is left when reading a push failed because of a bug: on PushKit, a call must still be reported.
+    /// The action if reading a push failed because of a bug. On PushKit, a call must still be reported.
     static func unknown(_ channel: Channel) -> Self {
         let calls = channel == .pushKit
         return Self(
@@ -196,9 +196,9 @@ extension PushAction {
 
 /// The public part of this phone's key for sealed pushes. Its description does not show the auth secret.
 public struct PushKey: Hashable, Sendable, Redacted {
-    /// As `p256dh` of a web push subscription: 65 bytes in base64url without padding.
+    /// The phone's public key, as `p256dh` of a web push subscription: 65 bytes in base64url without padding.
     public let p256dh: String
-    /// As `auth` of a web push subscription: 16 bytes in base64url without padding.
+    /// The auth secret, as `auth` of a web push subscription: 16 bytes in base64url without padding.
     public let auth: String
 
     public var description: String { "PushKey(\(p256dh))" }
@@ -212,26 +212,26 @@ public struct PushKey: Hashable, Sendable, Redacted {
 /// Says what a push means, without a client and without knowing who is logged in. If there is a client, use
 /// ``SipWakeClient/push(_:channel:hints:)``.
 ///
-/// Never throws: whatever the payload, there is an action; for a PushKit push it is one that can be shown to CallKit.
+/// It never throws. Any payload gives an action, and CallKit can show the action of any PushKit push.
 public func readPush(_ payload: [AnyHashable: Any], channel: Channel, hints: PushHints = PushHints()) -> PushAction {
     readPush(json: json(payload), channel: channel, hints: hints)
 }
 
-/// As the other `readPush`, for a payload that is JSON text.
+/// The same for a payload that is JSON text.
 public func readPush(json: Data, channel: Channel, hints: PushHints = PushHints()) -> PushAction {
     readPush(json: json, channel: channel, hints: hints, opening: nil)
 }
 
-/// Says what an encrypted push means, with the app's own decryption first: for a Notification Service Extension, which has no client.
+/// Says what an encrypted push means. The app's own decryptor opens it first. This is for a Notification Service Extension, which has no
+/// client.
 public func readPush(
     _ payload: [AnyHashable: Any], channel: Channel, hints: PushHints = PushHints(), opening decryptor: any PayloadDecryptor
 ) -> PushAction {
     readPush(json: json(payload), channel: channel, hints: hints, opening: ForeignDecryptor(decryptor))
 }
 
-/// As the other `readPush`, for a process without a client. It opens a sealed push with the keys in the shared store, and ignores a push
-/// for a user who, as the store says, logged out or does not want to be disturbed. It only reads the store. A store that cannot be read
-/// silences nobody.
+/// The same for a process without a client. The keys in the shared store open a sealed push, and the store says who logged out or does
+/// not want to be disturbed. It only reads the store. A store that cannot be read silences nobody.
 public func readPush(
     _ payload: [AnyHashable: Any], channel: Channel, hints: PushHints = PushHints(), opening decryptor: (any PayloadDecryptor)? = nil,
     heeding store: any StateStore

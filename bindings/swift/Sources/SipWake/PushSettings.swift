@@ -1,12 +1,12 @@
 import SipWakeFFI
 
-/// Who delivers the push.
+/// The push services.
 public enum Provider: Hashable, Sendable {
-    /// Apple's push service; PushKit for calls.
+    /// Apple's push service, or PushKit for calls.
     case apns
     /// Firebase Cloud Messaging on Apple's systems.
     case firebase
-    /// Any other provider, by its name in `pn-provider`, a token of RFC 3261.
+    /// Any other provider, by its name in `pn-provider`, which is a token of RFC 3261.
     case other(name: String)
 }
 
@@ -42,7 +42,7 @@ public enum Dialect: Hashable, Sendable, CaseIterable {
     case appIdInHeader
 }
 
-/// How a binding is removed with RFC 8599, where servers differ.
+/// How RFC 8599 removes a binding. Servers differ here.
 public enum Removal: Hashable, Sendable {
     /// The exact Contact that was bound, with `Expires: 0`. Every registrar finds it, and OpenSIPS finds nothing else.
     case sameBinding
@@ -54,7 +54,7 @@ public enum Removal: Hashable, Sendable {
 
 /// How push is reached, by the names that Mizutech's SDK gives its modes.
 public enum PushMode: Hashable, Sendable {
-    /// -1 and 1: try what the server understands.
+    /// -1 and 1: try the modes that the server understands.
     case auto
     /// 0: no push.
     case disabled
@@ -66,22 +66,22 @@ public enum PushMode: Hashable, Sendable {
     case mizutechGateway
 }
 
-/// The push settings of an app. It is checked when the client gets it.
+/// The push settings of an app. The client checks them when it gets them.
 public struct PushConfig: Hashable, Sendable {
     public var provider: Provider
-    /// The bundle id; for Firebase the project id.
+    /// The bundle id, or the project id for Firebase.
     public var package: String
-    /// The dialects to speak; nil: RFC 8599 and `X-MPUSH` together, then whichever the server understands.
+    /// The dialects to speak. Nil means RFC 8599 and `X-MPUSH` together, then whichever the server understands.
     public var dialects: [Dialect]?
-    /// Sandbox or production: see ``Environment/ofThisApp(_:)``; nil: the server's own setting.
+    /// Sandbox or production, see ``Environment/ofThisApp(_:)``. With nil the server uses its own setting.
     public var environment: Environment?
-    /// Apple's team id; with it `pn-param` is `TEAM.BUNDLE.voip` (RFC 8599 section 14.5), without it the bare bundle id.
+    /// Apple's team id. With it, `pn-param` is `TEAM.BUNDLE.voip` (RFC 8599 section 14.5). Without it, `pn-param` is the bare bundle id.
     public var teamID: String?
-    /// The whole `pn-param`, if the server wants another one than the fields above give.
+    /// The whole `pn-param`, if the server wants another one than these fields give.
     public var pnParam: String?
-    /// The app can wake itself to refresh its binding: sends `+sip.pnsreg` (RFC 8599 section 4.1.4).
+    /// The app can wake itself to refresh its binding. Sends `+sip.pnsreg` (RFC 8599 section 4.1.4).
     public var wakesItself: Bool
-    /// How RFC 8599 bindings are removed; nil: by the exact Contact that was bound.
+    /// How to remove an RFC 8599 binding. Nil means by the exact Contact that was bound.
     public var removal: Removal?
     /// PortSIP: push calls.
     public var pushCalls: Bool

@@ -1,7 +1,7 @@
 import Foundation
 import SipWakeFFI
 
-/// What a registrar answered to a REGISTER. Its description shows no token.
+/// A registrar's response to a REGISTER. Its description shows no token.
 public struct Registration: Equatable, Sendable, Redacted {
     /// How long the binding lives.
     public let expires: Duration
@@ -13,9 +13,9 @@ public struct Registration: Equatable, Sendable, Redacted {
     public let alertToken: String?
     /// Our address and port as the server saw them (RFC 3581).
     public let observedAddress: String?
-    /// The server's proof of the password is wrong: somebody may be between.
+    /// The server's proof of the password is wrong. Somebody may be between the phone and the server.
     public let suspiciousServer: Bool
-    /// The routes that the registrar gives for our requests outside of dialogs, in their order (RFC 3608).
+    /// The routes that the registrar gives for our requests outside of dialogs, in order (RFC 3608).
     public let serviceRoute: [String]
 
     public var description: String {
@@ -31,27 +31,28 @@ public enum Standing: Hashable, Sendable {
     case unconfirmed
     /// The server said that it will not push.
     case refused
-    /// Push was not asked for.
+    /// The REGISTER did not ask for push.
     case notAsked
 }
 
-/// What a response says about push.
+/// The verdict on push: what a response says about it.
 public struct Verdict: Equatable, Sendable {
     /// Whether the app can count on pushes.
     public let standing: Standing
     /// Why, in words.
     public let reason: String
-    /// What a developer can do about it; empty when there is nothing to do.
+    /// What a developer can do about it. It is empty if there is nothing to do.
     public let advice: String
     /// The server's VAPID key, for web push (RFC 8292).
     public let vapid: String?
-    /// How long before expiry the app, waking itself, must refresh at the latest (`+sip.pnsreg`).
+    /// How long before expiry an app that wakes itself must refresh at the latest (`+sip.pnsreg`).
     public let refreshLead: Duration?
     /// The value for `pn-purr` in the Contact of answered calls (`+sip.pnspurr`).
     public let purr: String?
-    /// The server does not say how long the binding lives: it is refreshed as if that were the shortest time that the answer allows for.
+    /// The server does not say how long the binding lives. The client refreshes it as if it were the shortest time that the response
+    /// allows.
     public let lifetimeUnknown: Bool
-    /// `X-PIID` was left out because the transport can be read by others.
+    /// `X-PIID` was left out because others can read the transport.
     public let piidWithheld: Bool
     /// `X-PIID` went over a transport that others can read, as the app allowed.
     public let piidInTheClear: Bool
@@ -59,13 +60,13 @@ public struct Verdict: Equatable, Sendable {
 
 /// A REGISTER, or the connection to the registrar, failed.
 public struct RegistrationFailure: Equatable, Sendable {
-    /// What to branch on.
+    /// The kind of failure, to branch on.
     public let kind: FailureKind
     /// The final response's status, if there was one.
     public let status: UInt16?
     /// In words.
     public let reason: String
-    /// When it is tried again; nil: not before the app changes something.
+    /// The time until the next attempt. If it is nil, there is none before the app changes something.
     public let retryIn: Duration?
 
     public init(kind: FailureKind, status: UInt16?, reason: String, retryIn: Duration?) {
@@ -83,47 +84,48 @@ public struct FailureKind: OpenName {
 
     /// The server refused the user name or password. Nothing is sent until the credentials change.
     public static let wrongCredentials = Self(rawValue: "wrongCredentials")
-    /// The server's challenge cannot be answered.
+    /// No response to the server's challenge is possible.
     public static let unanswerableChallenge = Self(rawValue: "unanswerableChallenge")
     /// The server refuses this account. Nothing is sent until the app asks again.
     public static let refused = Self(rawValue: "refused")
-    /// The server answered with an error; another attempt later may work.
+    /// The server responded with an error. Another attempt later may work.
     public static let answered = Self(rawValue: "answered")
-    /// No answer in time.
+    /// No response in time.
     public static let timedOut = Self(rawValue: "timedOut")
     /// No connection to the server, or it broke.
     public static let unreachable = Self(rawValue: "unreachable")
-    /// The server's certificate was refused; the reason says why.
+    /// The server's certificate was refused. The reason says why.
     public static let certificate = Self(rawValue: "certificate")
     /// The server redirects or challenges the request in a loop.
     public static let circles = Self(rawValue: "circles")
-    /// Anything else.
+    /// Any other reason.
     public static let other = Self(rawValue: "other")
 }
 
 /// A capability query was answered (RFC 8599 section 4.1.5).
 public struct Capabilities: Equatable, Sendable {
-    /// The response's status: 555 when the provider asked for is not supported.
+    /// The response's status. 555 means that the server does not support the provider.
     public let status: UInt16
     /// The providers that the server named.
     public let providers: [String]
 }
 
-/// What happened to a token.
+/// What the client did with a token.
 public enum TokenOutcome: Hashable, Sendable {
-    /// It is stored, and sent if it is new.
+    /// It is stored, and it is sent if it is new.
     case taken
-    /// It is sent if it is new, but the store is shut or fails: ``SipWakeEvent/durable`` tells when it is stored.
+    /// It is sent if it is new, but the store is shut or fails. ``SipWakeEvent/durable`` tells when it is stored.
     case notYetDurable
-    /// It was empty or `null`: the good token that may be there stays.
+    /// It was empty or `null`. If there is a good token, it stays.
     case ignored
 }
 
-/// Whether what the app asked for outlives the process.
+/// Whether a command of the app survives the end of the process.
 public enum Kept: Hashable, Sendable {
     /// It is stored.
     case durable
-    /// It is done, but the store is shut or fails: a kill now would lose it. ``SipWakeEvent/durable`` tells when it is stored.
+    /// The command is carried out, but the store is shut or fails, so a kill now would lose it. ``SipWakeEvent/durable`` tells when it is
+    /// stored.
     case notYetDurable
 }
 

@@ -1,4 +1,4 @@
-// What the app knows about its phone, for a report of why it rang or did not.
+// The app's knowledge about its phone, for a report of why it rang or did not.
 
 import SipWakeFFI
 
@@ -22,9 +22,9 @@ public enum Obstacle: Hashable, Sendable, CaseIterable {
     case notEntitled
     /// The app's provisioning profile allows no pushes.
     case noPushEntitlement
-    /// The app's tokens belong to another environment than the server is told of.
+    /// The app's tokens belong to another environment than the app tells the server.
     case wrongPushEnvironment
-    /// The phone's block list kept the last call from being shown.
+    /// The phone's block list hid the last call.
     case callerBlocked
     /// Something else.
     case other
@@ -48,7 +48,7 @@ public enum PhoneNetwork: Hashable, Sendable {
 
 /// What the app knows about its phone, for ``SipWakeClient/report(_:)``. Leave out what you do not know.
 public struct PhoneState: Hashable, Sendable {
-    /// What in the phone's settings keeps a call from ringing.
+    /// The phone's settings that keep a call from ringing.
     public var obstacles: [Obstacle]
     /// How the phone is connected.
     public var network: PhoneNetwork?

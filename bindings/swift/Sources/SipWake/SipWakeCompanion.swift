@@ -1,9 +1,9 @@
 import Foundation
 import SipWakeFFI
 
-/// Keeps beside another SIP stack, which registers and takes the calls, what push needs of a ``SipWakeClient``: what each REGISTER must
-/// say, what its answer means, which push belongs to which INVITE, and that a log-out is delivered. Opens no socket. `docs/beside.md` says
-/// which promise depends on the stack, and what that must not do.
+/// Does the push part of a ``SipWakeClient`` beside another SIP stack, which registers and takes the calls. It says what each REGISTER
+/// must say, what a response means and which push belongs to which INVITE, and it makes sure that a log-out is delivered. It opens no
+/// socket. `docs/beside.md` says which promises depend on the stack, and what the stack must not do.
 ///
 /// ```swift
 /// let companion = try SipWakeCompanion(store: store, stack: stack, accounts: [setup])
@@ -13,21 +13,21 @@ import SipWakeFFI
 /// if answer.next == .again { … }                                         // take the tags, and register at once
 /// ```
 ///
-/// Nothing here waits for a network; what is to be stored is stored on the caller's thread before a call returns. Not to be called from
-/// inside of the store. One client or companion at a time to a store.
+/// Nothing here waits for a network. Everything that must be stored is stored on the caller's thread before a call returns. Do not call
+/// it from inside the store. A store has one client or companion at a time.
 public final class SipWakeCompanion: PushClient {
     private let ffi: SipWakeFFI.SipWakeCompanion
     private let hub = EventHub()
     private let backgroundTime: (any BackgroundTime)?
 
-    /// Makes a companion that knows these accounts. Their transport is the stack's: what others can read does not get `X-PIID`.
+    /// Makes a companion that knows these accounts. Name the stack's own transport in them: if others can read it, it gets no `X-PIID`.
     ///
     /// - Parameters:
-    ///   - store: where records are kept: the client's own, so that an app may change from one to the other.
-    ///   - stack: the app's SIP stack, which is asked from here on, first for log-outs that an earlier process could not deliver. It is
-    ///     not kept: the app does that.
+    ///   - store: the place for records. Use the client's own store, so that an app can change from one to the other.
+    ///   - stack: the app's SIP stack. The companion calls it from here on, first for log-outs that an earlier process could not deliver.
+    ///     The companion does not keep it in memory, so the app must.
     ///   - accounts: the accounts of the logged-in users.
-    ///   - backgroundTime: holds the process while a push or a log-out is carried out.
+    ///   - backgroundTime: keeps the process running while a push or a log-out is under way.
     /// - Throws: ``SipWakeError/invalidField(name:reason:)`` for an account that cannot be used.
     public init(
         store: any StateStore, stack: any CompanionStack, accounts: [AccountSetup] = [], backgroundTime: (any BackgroundTime)? = nil
@@ -46,7 +46,7 @@ public final class SipWakeCompanion: PushClient {
         hub.stream(hub.reader(replaying: count).0)
     }
 
-    /// The calls that are not over, each with the change that led to where it stands, and the caller as known now.
+    /// The calls that are not over, each with its last change and with the caller as known now.
     public var calls: [CallUpdate] { hub.calls }
 
     public func follow() -> (calls: [CallUpdate], events: AsyncStream<SipWakeEvent>) { hub.follow() }
@@ -57,13 +57,14 @@ public final class SipWakeCompanion: PushClient {
 
     /// Adds an account, or changes the settings of the one with the same AOR and registrar.
     ///
-    /// - Throws: ``SipWakeError/invalidField(name:reason:)``, which names the field and the rule.
+    /// - Throws: ``SipWakeError/invalidField(name:reason:)``. It names the field and the rule.
     @discardableResult
     public func addAccount(_ setup: AccountSetup) throws -> AccountID {
         AccountID(rawValue: try translating { try ffi.addAccount(setup: setup.foreign) })
     }
 
-    /// Tells the other stack's own Contact URI, whenever that changes. Where the stack does not show it, the registrar's list does.
+    /// Tells the companion the other stack's own Contact URI. Call it at each change. If the stack does not show the URI, the registrar's
+    /// list does.
     ///
     /// - Throws: ``SipWakeError/invalidField(name:reason:)``, ``SipWakeError/noSuchAccount(reason:)``.
     public func stands(at contact: String, for account: AccountID) throws {
@@ -79,7 +80,7 @@ public final class SipWakeCompanion: PushClient {
         TokenOutcome(try translating { try ffi.setToken(account: account.rawValue, token: token, alert: alert) })
     }
 
-    /// Ends push and stays registered. From here on no push makes a sound.
+    /// Removes the push binding and keeps the account registered. From then on no push makes a sound.
     ///
     /// - Throws: ``SipWakeError/noSuchAccount(reason:)``.
     @discardableResult
@@ -87,8 +88,26 @@ public final class SipWakeCompanion: PushClient {
         Kept(try translating { try ffi.unbindPush(account: account.rawValue) })
     }
 
-    /// Logs the user out: stored before this returns, unless it says so. ``pending()`` names the log-out, in later processes too, until an
-    /// answer that was heard ends it (``SipWakeEvent/loggedOut(account:_:)``). From here on no push makes a sound.
+    /// Switches do not disturb on until a time, or off with nil or a time in the past. `Date.distantFuture` means until further notice.
+    /// See ``SipWakeClient/setDoNotDisturb(_:until:)``. The stack is asked to register without push, and with push when the time is over.
+    ///
+    /// - Throws: ``SipWakeError/noSuchAccount(reason:)``.
+    @discardableResult
+    public func setDoNotDisturb(_ account: AccountID, until: Date?) throws -> Kept {
+        let until = until.map(milliseconds)
+        return Kept(try translating { try ffi.setDoNotDisturb(account: account.rawValue, untilMs: until) })
+    }
+
+    /// Returns until when an account's user does not want to be disturbed. `Date.distantFuture` means until further notice, nil means not
+    /// at all.
+    public func doNotDisturb(_ account: AccountID) -> Date? {
+        let until = try? ffi.doNotDisturb(account: account.rawValue)
+        return until.map { min(Date(timeIntervalSince1970: Double($0) / 1000), .distantFuture) }
+    }
+
+    /// Logs the user out. The log-out is stored before this returns, or it returns ``Kept/notYetDurable``. ``pending()`` names it, in
+    /// later processes too, until a response that the companion takes ends it (``SipWakeEvent/loggedOut(account:_:)``). From here on no
+    /// push makes a sound.
     ///
     /// - Throws: ``SipWakeError/noSuchAccount(reason:)``.
     @discardableResult
@@ -102,7 +121,7 @@ public final class SipWakeCompanion: PushClient {
         try translating { try ffi.pending() }.map(PendingLogOut.init)
     }
 
-    /// Takes another realm for `X-PIID` than the one that it was pinned to, of which ``SipWakeEvent/warning(account:_:)`` told.
+    /// Accepts another realm for `X-PIID` than the pinned one. Call it after a ``SipWakeEvent/warning(account:_:)``.
     ///
     /// - Throws: ``SipWakeError/invalidField(name:reason:)``, ``SipWakeError/noSuchAccount(reason:)``.
     @discardableResult
@@ -110,58 +129,66 @@ public final class SipWakeCompanion: PushClient {
         Kept(try translating { try ffi.acceptRealm(account: account.rawValue, realm: realm) })
     }
 
-    /// Says that the server may hold what no record tells of, as after an update from an app without sipwake: a log-out is then sent even
-    /// where nothing was registered.
+    /// Says that the server may hold a binding that no record knows, for example after an update from an app without sipwake. Then a
+    /// log-out is sent even if nothing was registered.
     ///
     /// - Throws: ``SipWakeError/noSuchAccount(reason:)``.
     public func assumeBound(_ account: AccountID) throws {
         try translating { try ffi.assumeBound(account: account.rawValue) }
     }
 
-    /// Returns what the stack's next REGISTER must say: the same again until it is answered, or something is wished otherwise. Ask before
-    /// each REGISTER. All that this depends on is stored.
+    /// Returns what the stack's next REGISTER must say. It stays the same until a response comes or the app gives another command. Call
+    /// it before each REGISTER. Everything that the REGISTER depends on is stored.
     ///
-    /// - Throws: ``SipWakeError/noSuchAccount(reason:)``, or ``SipWakeError/noSuchRegister(reason:)`` where only gateways that were left
-    ///   still hold something.
+    /// - Throws: ``SipWakeError/noSuchAccount(reason:)``, or ``SipWakeError/noSuchRegister(reason:)`` if only left gateways still hold
+    ///   something.
     public func registerTags(_ account: AccountID) throws -> CompanionRegister {
         CompanionRegister(try translating { try ffi.registerTags(account: account.rawValue) })
     }
 
-    /// Returns the REGISTERs that take bindings back at gateways that were left, for a stack that can reach them.
+    /// Makes the stack register now. If the stack was asked already and its response is still to come, nothing happens.
+    ///
+    /// - Throws: ``SipWakeError/noSuchAccount(reason:)``.
+    public func register(_ account: AccountID) throws {
+        try translating { try ffi.register(account: account.rawValue) }
+    }
+
+    /// Returns the REGISTERs that remove bindings at left gateways, for a stack that can reach these.
     public func registersElsewhere() throws -> [CompanionRegister] {
         try translating { try ffi.registersElsewhere() }.map(CompanionRegister.init)
     }
 
-    /// Tells under which Call-ID and CSeq the stack has sent a REGISTER, where it shows that: its answer is known by it.
+    /// Tells the companion the Call-ID and CSeq of a REGISTER that the stack has sent, if the stack shows them. They identify its
+    /// response.
     ///
-    /// - Throws: ``SipWakeError/noSuchRegister(reason:)`` for a number that was never given, or is answered.
+    /// - Throws: ``SipWakeError/noSuchRegister(reason:)`` for a number that was never given, or has its response already.
     public func sent(_ register: UInt64, callID: String, cseq: UInt32, for account: AccountID) throws {
         try translating { try ffi.sent(account: account.rawValue, number: register, callId: callID, cseq: cseq) }
     }
 
-    /// Takes a response to a REGISTER of the stack, and says what follows from it.
+    /// Takes a response to a REGISTER of the stack, and returns what it means.
     ///
-    /// - Throws: ``SipWakeError/invalidField(name:reason:)`` for what is no response (`status`, `headers`),
-    ///   ``SipWakeError/noSuchRegister(reason:)`` where no tags were taken, ``SipWakeError/noSuchAccount(reason:)``. Nothing was changed
-    ///   then.
+    /// - Throws: ``SipWakeError/invalidField(name:reason:)`` if it is not a response (`status`, `headers`),
+    ///   ``SipWakeError/noSuchRegister(reason:)`` if no tags were taken, ``SipWakeError/noSuchAccount(reason:)``. Then nothing has
+    ///   changed.
     @discardableResult
     public func heard(_ response: RegisterResponse, from account: AccountID) throws -> CompanionAnswer {
         CompanionAnswer(try translating { try ffi.heard(account: account.rawValue, response: response.foreign) })
     }
 
-    /// As the other `heard`, for a whole response as it came over the wire.
+    /// The same for a whole response as it came over the wire.
     @discardableResult
     public func heard(message: Data, register: UInt64? = nil, from account: AccountID) throws -> CompanionAnswer {
         CompanionAnswer(try translating { try ffi.heardMessage(account: account.rawValue, register: register, response: message) })
     }
 
-    /// Says what a push means for the operating system, at once, and has the stack register. Whatever the payload, there is an action; for
-    /// a PushKit push it is one that can be shown to CallKit. After ``shutdown()`` a push is only read.
+    /// Says at once what a push means for the operating system, and makes the stack register. Any payload gives an action, and CallKit
+    /// can show the action of any PushKit push. After ``shutdown()`` a push is only read.
     public func push(_ payload: [AnyHashable: Any], channel: Channel, hints: PushHints = PushHints()) -> PushAction {
         push(json: json(payload), channel: channel, hints: hints)
     }
 
-    /// As the other `push`, for a payload that is JSON text.
+    /// The same for a payload that is JSON text.
     public func push(json: Data, channel: Channel, hints: PushHints = PushHints()) -> PushAction {
         let judged = try? ffi.push(payload: .json(bytes: json), channel: channel.foreign, hints: hints.foreign)
         let action = judged.map(PushAction.init) ?? readPush(json: json, channel: channel, hints: hints)
@@ -169,16 +196,16 @@ public final class SipWakeCompanion: PushClient {
         return action
     }
 
-    /// An INVITE came to the stack, for this account: says whether it rings, and under which name. Ask before it rings.
+    /// Says whether an INVITE that came to the stack for this account rings, and under which UUID. Call it before the phone rings.
     ///
-    /// - Parameter headers: all of its header fields, or at least `From`, `Call-ID`, and where it has them `P-Asserted-Identity`,
-    ///   `X-Push-ID` and their like.
+    /// - Parameter headers: all of its header fields, or at least `From`, `Call-ID` and, if it has them, `P-Asserted-Identity`,
+    ///   `X-Push-ID` and similar ones.
     /// - Throws: ``SipWakeError/invalidField(name:reason:)`` (`headers`), ``SipWakeError/noSuchAccount(reason:)``.
     public func invited(_ headers: [NamedValue], for account: AccountID) throws -> CompanionInvite {
         CompanionInvite(try translating { try ffi.invited(account: account.rawValue, headers: headers.map(\.foreign)) })
     }
 
-    /// The user wants to answer, at any moment from the push on. Where the INVITE is here the stack is told to accept it; else
+    /// The user wants to answer. This works at any time after the push. If the INVITE is here, the stack is asked to accept it. Otherwise
     /// ``invited(_:for:)`` says so when it comes.
     ///
     /// - Throws: ``SipWakeError/noSuchCall(reason:)``, also for a call that is over or answered.
@@ -193,30 +220,32 @@ public final class SipWakeCompanion: PushClient {
         try translating { try ffi.answered(call: call.uuidString) }
     }
 
-    /// The user declines a call that rings or was announced: the stack is told to refuse it, and an INVITE that comes later hears the same.
+    /// The user declines a call that rings or was announced. The stack is asked to refuse it, and an INVITE that comes later gets the
+    /// same status.
     ///
     /// - Throws: ``SipWakeError/noSuchCall(reason:)``, also for a call that is over or answered.
     public func decline(_ call: UUID, _ how: DeclineHow = .everywhere) throws {
         try translating { try ffi.decline(call: call.uuidString, how: how.foreign) }
     }
 
-    /// The user ends a call, whatever its state: the stack is told to hang up where it was answered, else to refuse it.
+    /// The user ends a call in any state. If it was answered, the stack is asked to hang up, otherwise to refuse it.
     ///
     /// - Throws: ``SipWakeError/noSuchCall(reason:)``, also for a call that is over.
     public func hangUp(_ call: UUID, _ why: HangUp = .normal) throws {
         try translating { try ffi.hangUp(call: call.uuidString, why: why.foreign) }
     }
 
-    /// A CANCEL came to the stack, which answers its INVITE with 487. Returns how the call ended; nil while another INVITE of it rings.
+    /// A CANCEL came to the stack, which responds to its INVITE with 487. Returns how the call ended, or nil while another INVITE of it
+    /// rings.
     ///
-    /// - Parameter headers: the CANCEL's, of which `Reason` tells whether the call was answered elsewhere (RFC 3326).
+    /// - Parameter headers: the CANCEL's header fields. `Reason` tells whether the call was answered elsewhere (RFC 3326).
     /// - Throws: ``SipWakeError/noSuchCall(reason:)``, also for a call that is over or answered.
     @discardableResult
     public func cancelled(_ call: UUID, headers: [NamedValue] = []) throws -> EndReason? {
         try translating { try ffi.cancelled(call: call.uuidString, headers: headers.map(\.foreign)) }.map(EndReason.init)
     }
 
-    /// Another device of the user has answered: the server has said so in another way than a CANCEL.
+    /// Another device of the user has answered, and the server said so in another way than by a CANCEL.
     ///
     /// - Throws: as ``ended(_:_:status:)``.
     public func answeredElsewhere(_ call: UUID) throws {
@@ -226,12 +255,12 @@ public final class SipWakeCompanion: PushClient {
     /// The call is over at the stack. From here on no late push or INVITE of it makes a sound.
     ///
     /// - Parameter status: the SIP status that says why, for `failed` only.
-    /// - Throws: ``SipWakeError/noSuchCall(reason:)``, also for a call that is over: an end is told once.
+    /// - Throws: ``SipWakeError/noSuchCall(reason:)``, also for a call that is over. Report an end only once.
     public func ended(_ call: UUID, _ how: EndReason, status: UInt16? = nil) throws {
         try translating { try ffi.ended(call: call.uuidString, how: how.foreign, status: status) }
     }
 
-    /// Sets how long an announced call is waited for; what concerns answers is the stack's.
+    /// Sets how long the companion waits for an announced call. The stack itself decides about answers.
     public func setCallPolicy(_ policy: CallPolicy) throws {
         try translating { try ffi.setCallPolicy(policy: policy.foreign) }
     }
@@ -243,12 +272,34 @@ public final class SipWakeCompanion: PushClient {
         PushKey(try translating { try ffi.pushKey() })
     }
 
-    /// Says that the device's network changed: the stack is asked to register again.
+    /// Makes a new key pair for sealed pushes and returns its public part. The former one still opens pushes for 30 days.
+    ///
+    /// - Throws: as ``pushKey()``.
+    public func rotatePushKey() throws -> PushKey {
+        PushKey(try translating { try ffi.rotatePushKey() })
+    }
+
+    /// Imports a key for sealed pushes from a server. See ``SipWakeClient/importPushKey(_:id:)``.
+    ///
+    /// - Throws: ``SipWakeError/invalidField(name:reason:)``, or as ``pushKey()``.
+    public func importPushKey(_ key: String, id: String) throws {
+        try translating { try ffi.importPushKey(id: id, key: key) }
+    }
+
+    /// Forgets an imported key. Returns whether there was one.
+    ///
+    /// - Throws: as ``pushKey()``.
+    @discardableResult
+    public func forgetPushKey(id: String) throws -> Bool {
+        try translating { try ffi.forgetPushKey(id: id) }
+    }
+
+    /// Says that the device's network changed. The stack is asked to register again.
     public func networkChanged() throws {
         try translating { try ffi.networkChanged() }
     }
 
-    /// Says that the store can be read and written again: the phone was unlocked for the first time.
+    /// Says that the user unlocked the phone for the first time, so that the store can be read and written again.
     public func storeAvailable() throws {
         try translating { try ffi.storeAvailable() }
     }
@@ -258,14 +309,14 @@ public final class SipWakeCompanion: PushClient {
         try translating { try ffi.report(phone: phone?.ffi) }
     }
 
-    /// Ends the companion at once: streams end, and the stack is no longer asked. Bindings stay on their servers.
+    /// Ends the companion at once. Streams end, and the stack is no longer called. Bindings stay on their servers.
     public func shutdown() {
         try? ffi.shutdown()
         hub.finish()
     }
 }
 
-/// Keeps neither the companion nor its stack.
+/// It keeps neither the companion nor its stack in memory.
 private final class ForeignStack: CompanionListener, @unchecked Sendable {
     private weak var companion: SipWakeCompanion?
     private weak var stack: (any CompanionStack)?

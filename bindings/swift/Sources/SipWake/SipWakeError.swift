@@ -1,7 +1,7 @@
 import Foundation
 import SipWakeFFI
 
-/// Why a call failed. The case is stable and made to be branched on; its reason is for developers and logs, and holds no secret.
+/// Why a call failed. The case is stable, so apps can branch on it. Its reason is for developers and logs, and holds no secret.
 public enum SipWakeError: Error, Equatable, Sendable {
     /// A field was refused. Nothing was sent and nothing was stored.
     case invalidField(name: String, reason: String)
@@ -13,11 +13,11 @@ public enum SipWakeError: Error, Equatable, Sendable {
     case noSuchCall(reason: String)
     /// No REGISTER of that number was written, the tags of none were taken, or nothing is left to be sent.
     case noSuchRegister(reason: String)
-    /// The store cannot be read or written now, and this must be stored before it is of use.
+    /// The store cannot be read or written now, and this is of use only when it is stored.
     case store(reason: String)
     /// The client has been shut down.
     case shutDown(reason: String)
-    /// The system refused what the client needs, or the call was made from inside a callback.
+    /// The system refused something that the client needs, or the app made this call from inside a callback.
     case unavailable(reason: String)
     /// A bug in sipwake. The app can continue.
     case bug(reason: String)
@@ -48,7 +48,7 @@ func translated(_ error: any Error) -> any Error {
         case .Unavailable(let reason): SipWakeError.unavailable(reason: reason)
         }
     case is CancellationError, is SipWakeError: error
-    // UniFFI's own error, private to the generated code: what becomes of a panic.
+    // UniFFI's own error, private to the generated code. A panic becomes this.
     default: SipWakeError.bug(reason: error.localizedDescription)
     }
 }
@@ -57,8 +57,8 @@ func translating<T>(_ work: () throws -> T) throws -> T {
     do { return try work() } catch { throw translated(error) }
 }
 
-/// Waits for Rust, but not longer than the task wants to. UniFFI's Swift does not drop a future whose task was cancelled,
-/// so that what was asked for is carried through behind.
+/// Waits for Rust, but not longer than the task wants to. UniFFI's Swift does not drop a future whose task was cancelled, so the command
+/// is still carried out.
 func waiting<T: Sendable>(_ work: @escaping @Sendable () async throws -> T) async throws -> T {
     try Task.checkCancellation()
     let outcome = Outcome<T>()
@@ -74,7 +74,7 @@ func waiting<T: Sendable>(_ work: @escaping @Sendable () async throws -> T) asyn
     }
 }
 
-/// Takes the first of several results to whoever waits.
+/// Takes the first of several results to the waiting caller.
 private final class Outcome<T: Sendable>: @unchecked Sendable {
     // Guards both fields.
     private let lock = NSLock()

@@ -1,15 +1,15 @@
 import Foundation
 import SipWakeFFI
 
-/// What an app is told. Later versions may add cases: have a `default` where you switch.
+/// Something that an app should know. Later versions may add cases: have a `default` where you switch.
 public enum SipWakeEvent: Equatable, Sendable {
     /// The registrar accepted a REGISTER.
     case registered(account: AccountID, Registration)
     /// A REGISTER, or the connection to the registrar, failed.
     case registrationFailed(account: AccountID, RegistrationFailure)
-    /// More pushes came than REGISTERs may follow, six at once and one more every ten seconds: the next one follows after `wait`.
+    /// Too many pushes came, and the next REGISTER follows after `wait`. Six are sent at once, then one every ten seconds.
     case registerDelayed(account: AccountID, wait: Duration)
-    /// Do not disturb is over: the push binding is being made again.
+    /// Do not disturb is over. The client makes the push binding again.
     case doNotDisturbOver(account: AccountID)
     /// A push was sealed and could not be opened. It is silent, or over PushKit a call from an unknown caller.
     case pushUnopened(PayloadProblem)
@@ -21,15 +21,15 @@ public enum SipWakeEvent: Equatable, Sendable {
     case call(CallUpdate)
     /// A MESSAGE arrived.
     case chatMessage(account: AccountID, ChatMessage)
-    /// Everything that the app asked for is stored, including what was not durable at first.
+    /// Everything that the app asked for is stored, including commands that were not durable at first.
     case durable
-    /// Something on the network asked for what the app did not allow, or for what may be forged.
+    /// Something on the network asked for something that the app did not allow, or something may be forged.
     case warning(account: AccountID, Warning)
-    /// The app's store refused a record, or gave back one that cannot be read.
+    /// The app's store refused a record, or returned one that cannot be read.
     case storeFailed(key: String, reason: String)
-    /// Something failed that no caller waits for: in a system framework, or a command that a bridge gave.
+    /// Something failed that no caller waits for: a system framework, or a command of a bridge.
     case failed(Failure)
-    /// Something from the network was dropped. Reported at 1, 2, 4, 8, …
+    /// Something from the network was dropped. The event comes at 1, 2, 4, 8, …
     case discarded(DiscardReason, count: UInt64)
     /// Events were not read in time and are lost for this reader.
     case eventsLost(count: UInt64)
@@ -39,7 +39,7 @@ public enum SipWakeEvent: Equatable, Sendable {
 
 /// A log-out that is over.
 public struct LogOut: Equatable, Sendable {
-    /// The address of record, since the account itself is gone.
+    /// The address of record, because the account itself no longer exists.
     public let aor: String
     /// What the server's response proves.
     public let removed: Removed
@@ -57,9 +57,9 @@ public struct Removed: OpenName {
 
     /// The server no longer lists our Contact, has listed it before, and the Contact carried everything about push.
     public static let proven = Self(rawValue: "proven")
-    /// The server accepted the removal, and its effect cannot be seen.
+    /// The server accepted the removal, but the client cannot see its effect.
     public static let accepted = Self(rawValue: "accepted")
-    /// Nothing was ever sent to a server, or a server that never accepted anything does not know the user.
+    /// Nothing was ever sent to a server, or a server does not know the user and never accepted anything.
     public static let neverBound = Self(rawValue: "neverBound")
     /// No server could be reached for 30 days, or there were too many log-outs.
     public static let givenUp = Self(rawValue: "givenUp")
@@ -69,9 +69,9 @@ public struct Removed: OpenName {
 public struct Failure: Error, Hashable, Sendable {
     /// Where: `CallKit`, `PushKit`, `UserNotifications`, `Keychain`, `AVFAudio`, `BackgroundTasks`, `sipwake`, ….
     public let domain: String
-    /// What was to be done, for example `report an incoming call`.
+    /// The task that failed, for example `report an incoming call`.
     public let doing: String
-    /// The system's code, for example CallKit's 3 for a Focus; 0 where there is none.
+    /// The system's code, for example CallKit's 3 for a Focus. 0 if there is none.
     public let code: Int
     /// In words.
     public let reason: String
@@ -91,28 +91,28 @@ public struct Failure: Error, Hashable, Sendable {
 
 /// Something on the network was refused, or may be forged.
 public struct Warning: Hashable, Sendable {
-    /// What to branch on.
+    /// The kind, to branch on.
     public let kind: WarningKind
-    /// What was asked for, what happened, and what the app can do, in words.
+    /// In words: the request, what happened, and what the app can do.
     public let reason: String
-    /// The realm that was asked for, if it is about one: ``SipWakeClient/acceptRealm(_:for:)`` takes it.
+    /// The realm that the server asked for, if the warning is about one. ``SipWakeClient/acceptRealm(_:for:)`` takes it.
     public let realm: String?
 }
 
-/// What a ``Warning`` is about.
+/// The subject of a ``Warning``.
 public struct WarningKind: OpenName {
     public let rawValue: String
     public init(rawValue: String) { self.rawValue = rawValue }
 
     /// A redirect names a host that the app did not configure for its secrets. Nothing was sent there.
     public static let redirectRefused = Self(rawValue: "redirectRefused")
-    /// `X-Sy.AuthURI` names neither the registrar nor the upper server: it is not used.
+    /// `X-Sy.AuthURI` names neither the registrar nor the upper server. It is not used.
     public static let authURIRefused = Self(rawValue: "authURIRefused")
-    /// Over a clear transport another realm asks than before; it was answered.
+    /// A server asks for another realm than before, over a transport without TLS. The client responded to it.
     public static let realmChanged = Self(rawValue: "realmChanged")
     /// The server asks for another realm than the one that `X-PIID` is pinned to. The pinned one stays.
     public static let pinnedRealmChanged = Self(rawValue: "pinnedRealmChanged")
-    /// Somebody inside a call asks for credentials, and got none.
+    /// Somebody inside a call asks for credentials. They got none.
     public static let callChallengeRefused = Self(rawValue: "callChallengeRefused")
     /// The server's proof that it knows the password is wrong.
     public static let serverProofWrong = Self(rawValue: "serverProofWrong")
@@ -127,15 +127,15 @@ public struct DiscardReason: OpenName {
 
     /// Not a SIP message.
     public static let malformed = Self(rawValue: "malformed")
-    /// A response that no request of ours waits for.
+    /// A response that none of our requests waits for.
     public static let foreignResponse = Self(rawValue: "foreignResponse")
-    /// A request that cannot be answered.
+    /// A request that we cannot respond to.
     public static let strayRequest = Self(rawValue: "strayRequest")
     /// It came from a flow that is closed.
     public static let deadFlow = Self(rawValue: "deadFlow")
     /// Too many calls at once.
     public static let tooManyCalls = Self(rawValue: "tooManyCalls")
-    /// A cancel push that names no announced call: it ended nothing.
+    /// A cancel push that names no announced call. It ended nothing.
     public static let strayCancel = Self(rawValue: "strayCancel")
     /// A request that did not come from the registrar.
     public static let unsolicited = Self(rawValue: "unsolicited")
@@ -153,7 +153,7 @@ public struct ChatMessage: Equatable, Sendable, Redacted {
     public let contentType: String
     /// The text.
     public let text: String
-    /// The Call-ID, by which a push for the same message is recognised.
+    /// The Call-ID. A push for the same message has it, too.
     public let callID: String
     /// The id that its sender or its server gave it.
     public let messageID: String?

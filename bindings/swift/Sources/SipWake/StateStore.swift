@@ -1,28 +1,32 @@
 import Foundation
 import SipWakeFFI
 
-/// Keeps a handful of small records. They hold secrets (tokens, HA1 values): encrypt them, and let no backup take them along.
+/// Keeps a handful of small records. They hold secrets (tokens, HA1 values), so encrypt them, and exclude them from backups.
 ///
-/// Called from a thread of the client, which waits, because a record must be safe before what depends on it is sent. Don't call the client
-/// from in here, and don't wait for the main thread. If it throws, there is a ``SipWakeEvent/storeFailed(key:reason:)``.
+/// A thread of the client calls it and waits, because a record must be safe before anything that depends on it is sent. Don't call the
+/// client from in here, and don't wait for the main thread. If it throws, there is a ``SipWakeEvent/storeFailed(key:reason:)``.
+///
+/// Only one process may write to a store, because two clients on one store would use the same Call-ID. Any number may read. If your
+/// app has several processes that write, throw ``StoreShut`` in all but one.
 public protocol StateStore: Sendable {
     /// Returns the record under this key, or nil if there is none.
     ///
-    /// - Throws: ``StoreShut`` while records cannot be read yet, as before the first unlock. That is not the same as no record.
+    /// - Throws: ``StoreShut`` while records cannot be read yet, such as before the first unlock. That is not the same as no record.
     func load(key: String) throws -> Data?
-    /// Stores a record, replacing the one under the same key as a whole or not at all.
+    /// Stores a record. It replaces the one under the same key completely or not at all.
     func save(key: String, bytes: Data) throws
     /// Stores a record whose loss would only cost another message to the server, such as a counter. It need not survive a loss of power, so
     /// a slow store can be fast here. The default is ``save(key:bytes:)``.
     func saveProgress(key: String, bytes: Data) throws
     /// Removes a record. A missing record is not an error.
     func remove(key: String) throws
-    /// Returns the keys of all records. The client never asks for them. They are for an app that removes what a former installation left.
+    /// Returns the keys of all records. The client never asks for them. An app uses them to remove what a former installation left
+    /// behind.
     ///
     /// - Throws: ``SipWakeError/unavailable(reason:)`` by default, from a store that cannot list its records.
     func keys() throws -> [String]
-    /// Removes all records. Log the accounts out first and wait for the event. What is removed here can no longer be unbound. The default
-    /// removes those that ``keys()`` names.
+    /// Removes all records. Log the accounts out first and wait for the event, because a removed binding can no longer be unbound. The
+    /// default removes the records that ``keys()`` names.
     func removeAll() throws
 }
 
@@ -40,7 +44,7 @@ extension StateStore {
     }
 }
 
-/// A store that cannot be read yet and will be later, for example before the phone's first unlock.
+/// A store that cannot be read yet, for example before the phone's first unlock. It can be read later.
 public struct StoreShut: LocalizedError, Hashable, Sendable {
     public let reason: String
 

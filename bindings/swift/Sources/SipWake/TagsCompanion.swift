@@ -4,13 +4,13 @@ import SipWakeFFI
 public struct Tag: Hashable, Sendable, Redacted {
     /// The parameter's name.
     public let name: String
-    /// Its value, already escaped for the place it goes to. May hold a token: not for logs.
+    /// Its value, already escaped for its place. It may hold a token, so do not log it.
     public let value: String?
 
     public var description: String { value == nil ? name : "\(name)=…" }
 }
 
-/// What a REGISTER must carry so that the server knows where to push. Holds tokens: not for logs.
+/// What a REGISTER must carry so that the server knows where to push. It holds tokens, so do not log it.
 public struct RegisterTags: Hashable, Sendable, Redacted {
     /// Header fields, such as `X-MPUSH`.
     public let headers: [NamedValue]
@@ -38,13 +38,13 @@ public struct RegisterTags: Hashable, Sendable, Redacted {
 
 /// What a REGISTER says about the push binding.
 public enum TagsBinding: Hashable, Sendable, Redacted {
-    /// Push to these tokens: PushKit's, and the one for alerts. While there is none, nothing is said.
+    /// Push to these tokens: PushKit's, and the one for alerts. Without a token, the REGISTER says nothing about push.
     case token(token: String?, alert: String?)
-    /// Do not push any longer, but stay registered.
+    /// Stop pushing, but stay registered.
     case unbound
-    /// Do not push any longer, and forget the Contact that was bound with these tokens.
+    /// Stop pushing, and forget the Contact that was bound with these tokens.
     case loggedOut(token: String?, alert: String?)
-    /// RFC 8599 section 4.1.5: is this provider supported, or, with nil, which are?
+    /// Ask whether the server supports this provider or, with nil, which ones it supports (RFC 8599 section 4.1.5).
     case query(provider: String?)
 
     public var description: String {
@@ -66,7 +66,7 @@ public enum TagsBinding: Hashable, Sendable, Redacted {
     }
 }
 
-/// Writes the tags of the push dialects and reads the server's verdict, for another SIP stack. Opens no socket.
+/// Writes the tags of the push dialects and reads the server's verdict, for another SIP stack. It opens no socket.
 public final class TagsCompanion: Sendable {
     private let ffi: SipWakeFFI.TagsCompanion
 
@@ -77,14 +77,14 @@ public final class TagsCompanion: Sendable {
         ffi = try translating { try SipWakeFFI.TagsCompanion(push: push.foreign) }
     }
 
-    /// Returns what every REGISTER must carry: the first, each refresh and each authenticated retry.
+    /// Returns what every REGISTER must carry: the first one, each refresh and each retry with credentials.
     ///
     /// - Throws: ``SipWakeError/invalidField(name:reason:)`` for a token of the wrong shape.
     public func tags(_ binding: TagsBinding) throws -> RegisterTags {
         RegisterTags(try translating { try ffi.tags(binding: binding.foreign) })
     }
 
-    /// Reads what a server's response to a REGISTER with these tags says about push.
+    /// Returns what a server's response to a REGISTER with these tags says about push.
     public func verdict(status: UInt16, headers: [(name: String, value: String)]) throws -> Verdict {
         try translating {
             Verdict(try ffi.verdict(status: status, headers: headers.map { SipWakeFFI.NamedValue(name: $0.name, value: $0.value) }))

@@ -1,6 +1,6 @@
 import Foundation
 
-/// A name to which later versions may add: a `switch` over it needs a `default`.
+/// A set of names that later versions may extend. A `switch` over it needs a `default`.
 public protocol OpenName: RawRepresentable, Hashable, Sendable, CustomStringConvertible where RawValue == String {
     init(rawValue: String)
 }
@@ -9,7 +9,7 @@ extension OpenName {
     public var description: String { rawValue }
 }
 
-/// A value whose description, also in a debugger's dump and inside another value, leaves out its secrets.
+/// A value whose description hides its secrets, also in a debugger's dump and inside another value.
 public protocol Redacted: CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {}
 
 extension Redacted {
@@ -33,7 +33,7 @@ extension Duration {
         self = .milliseconds(Int64(clamping: milliseconds))
     }
 
-    /// Whole milliseconds: none for a negative duration, all that fit for one of centuries.
+    /// Whole milliseconds: none for a negative duration, and as many as fit for one of centuries.
     var milliseconds: UInt64 {
         let (seconds, attoseconds) = components
         guard seconds >= 0, attoseconds >= 0 else { return 0 }
@@ -41,7 +41,7 @@ extension Duration {
         return overflow ? .max : whole.addingReportingOverflow(UInt64(attoseconds / 1_000_000_000_000_000)).partialValue
     }
 
-    /// Whole seconds; 0 for a negative duration.
+    /// Whole seconds. 0 for a negative duration.
     var wholeSeconds: UInt32 { UInt32(clamping: components.seconds) }
 
     /// Seconds, for Foundation.

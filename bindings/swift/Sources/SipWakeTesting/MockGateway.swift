@@ -1,4 +1,4 @@
-// A phone and a simulator start no programs: there, this module is empty.
+// A phone or a simulator cannot start programs, so this module is empty there.
 #if os(Linux) || os(macOS)
     import Foundation
 
@@ -17,17 +17,17 @@
         }
     }
 
-    /// A SIP registrar, a push gateway and a fake FCM and APNs on loopback: a separate program, driven through its control port.
+    /// A SIP registrar, a push gateway and a fake FCM and APNs on loopback. It is a separate program, driven through its control port.
     ///
-    /// The program is not in this package: `cargo install mock-gateway`. It is looked for in the environment variable `SIPWAKE_TESTING_MOCK`
-    /// (a path), then in the folders of `PATH`. It ends with this object. Safe to use from any thread.
+    /// The program is not in this package: `cargo install mock-gateway`. This class looks for it in the environment variable
+    /// `SIPWAKE_TESTING_MOCK` (a path), then in the folders of `PATH`. The program ends with this object. You can use it from any thread.
     public final class MockGateway: @unchecked Sendable {
         private let process = Process()
         private let stdin = Pipe()
         private let port: UInt16
         private let pushes: Lines
         private let turn = NSLock()
-        /// Where it listens for SIP over UDP and TCP: `host:port`.
+        /// The address for SIP over UDP and TCP: `host:port`.
         public let address: String
         /// The kind of server that it plays.
         public let profile: String
@@ -36,7 +36,7 @@
         ///   - profile: the kind of server: `rfc8599`, `xmpush`, `mizutech`, `opensips`, `flexisip`, `portsip`, `kamailio` or `none`
         ///   - user: the one user that it knows
         ///   - password: that user's password
-        ///   - habits: what it does differently from the standards; `mock-gateway --list-habits` prints them
+        ///   - habits: how it differs from the standards. `mock-gateway --list-habits` prints them
         /// - Throws: ``MockGatewayError`` if the program is not there or does not start
         public init(profile: String = "mizutech", user: String = "alice", password: String = "wonderland", habits: [String] = []) throws {
             self.profile = profile
@@ -63,12 +63,12 @@
             if process.isRunning { process.waitUntilExit() }
         }
 
-        /// Asks for anything that the control port knows, and returns its whole answer.
+        /// Sends any request that the control port knows, and returns the whole answer.
         ///
         /// - Throws: ``MockGatewayError`` if it is refused, with the mock's reason
         @discardableResult
         public func ask(_ op: String, _ fields: [String: Any] = [:]) throws -> [String: Any] {
-            // A connection for each, so that waiting for a call does not block others.
+            // Each request has its own connection, so that waiting for a call does not block others.
             let control = try Lines(port: port)
             let request = fields.merging(["id": 1, "op": op]) { field, _ in field }
             guard JSONSerialization.isValidJSONObject(request) else { throw MockGatewayError("\(op): a field is no JSON") }
@@ -91,9 +91,10 @@
             throw MockGatewayError("no push came")
         }
 
-        /// Calls a user, who is woken by a push first if asleep, and returns the call's number.
+        /// Calls a user and returns the call's number. A user who is asleep gets a push first.
         ///
-        /// - Parameter fields: the control port's, for example `["ring_time_ms": 30_000]`; `user` is `alice` unless it is among them
+        /// - Parameter fields: the control port's fields, for example `["ring_time_ms": 30_000]`. `user` is `alice` unless you name
+        ///   another
         public func placeCall(_ fields: [String: Any] = [:]) throws -> Int {
             let answer = try ask("place_call", fields.merging(["user": "alice"]) { $1 })
             return try found(call(answer)["call"] as? Int, "call", of: "place_call")
@@ -107,22 +108,22 @@
             guard seen == state else { throw MockGatewayError("the call is \(seen ?? "nowhere"), not \(state)") }
         }
 
-        /// The caller gives up, or hangs up.
+        /// Makes the caller give up or hang up.
         public func cancelCall(_ number: Int) throws {
             try ask("cancel", ["call": number])
         }
 
-        /// Takes a user's phone for asleep until it registers, and closes its connections.
+        /// Treats a user's phone as asleep until it registers, and closes its connections.
         public func sleep(user: String = "alice") throws {
             try ask("sleep", ["user": user, "close": true])
         }
 
-        /// From now on the server does these things otherwise than the standards say, and no others.
+        /// From now on the server differs from the standards in these ways, and in no others.
         public func setHabits(_ habits: [String]) throws {
             try ask("set_habits", ["habits": habits])
         }
 
-        /// What the registrar holds for a user, as the control port says.
+        /// The registrar's bindings of a user, in the words of the control port.
         public func bindings(user: String = "alice") throws -> [[String: Any]] {
             try found(try ask("bindings", ["user": user])["bindings"] as? [[String: Any]], "bindings", of: "bindings")
         }
@@ -132,13 +133,13 @@
             try bindings(user: user).compactMap { ($0["push"] as? [String: Any])?["token"] as? String }
         }
 
-        /// What the client did that the standards forbid. A test expects it to be empty.
+        /// What the client did against the standards. A test expects it to be empty.
         public func violations() throws -> [Any] {
             try found(try ask("violations")["violations"] as? [Any], "violations", of: "violations")
         }
     }
 
-    /// Where the program is.
+    /// Finds the program.
     private func program() throws -> URL {
         let environment = ProcessInfo.processInfo.environment
         if let named = environment["SIPWAKE_TESTING_MOCK"] { return URL(fileURLWithPath: named) }
@@ -154,7 +155,7 @@
         (try? JSONSerialization.jsonObject(with: Data(line.utf8))) as? [String: Any]
     }
 
-    /// The call, whether the answer is the call or holds it.
+    /// The call, either the answer itself or a part of it.
     private func call(_ answer: [String: Any]) -> [String: Any] {
         answer["call"] as? [String: Any] ?? answer
     }
@@ -164,7 +165,7 @@
         return value
     }
 
-    /// Lines over a file descriptor; a socket is waited for 130 seconds.
+    /// Lines over a file descriptor. Waits 130 seconds for a socket.
     private final class Lines {
         private let descriptor: Int32
         private let owned: Bool

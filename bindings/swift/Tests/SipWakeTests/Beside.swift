@@ -1,10 +1,10 @@
 import Foundation
 import SipWake
 
-// What docs/beside.md shows, between `begin` and `end`, compiled and run. A test compares the page with this file.
+// The code that docs/beside.md shows, between `begin` and `end`. It is compiled and run, and a test compares the page with this file.
 
 // begin beside
-/// Between a stack and the companion. The stack's words are UdpStack's; yours has others.
+/// Connects a stack and the companion. It uses the functions of UdpStack; your stack has others.
 final class Beside: CompanionStack, @unchecked Sendable {
     private let stack: UdpStack
     private let account: AccountID
@@ -37,12 +37,12 @@ final class Beside: CompanionStack, @unchecked Sendable {
             stack.register(now, answering: response["WWW-Authenticate"], digestURI: digestURI) { [weak self] in
                 try? self?.heard($0, now, companion)
             }
-        default: break  // the companion asks again when it is time
+        default: break  // the companion asks again later
         }
     }
 
     private func invited(_ invite: SipMessage, _ companion: SipWakeCompanion) throws {
-        // Locked until the INVITE is kept: the user may answer at once, and `accept` comes on another thread.
+        // Locked until the INVITE is stored: the user may answer at once, and `accept` is called on another thread.
         let says = try lock.withLock {
             let says = try companion.invited(invite.headers, for: account)
             switch says {
@@ -84,7 +84,7 @@ final class Beside: CompanionStack, @unchecked Sendable {
 }
 // end beside
 
-/// One run of an app that has a stack, from its start to the moment the system kills it.
+/// One run of an app with a stack, from its start until the system kills it.
 final class BesideApp: Sendable {
     let companion: SipWakeCompanion
     let account: AccountID

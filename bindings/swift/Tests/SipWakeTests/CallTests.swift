@@ -3,24 +3,42 @@ import SipWake
 import SipWakeTesting
 import Testing
 
-/// CallKit's part, played: it notes what it is told.
+/// A fake CallKit that records every call to it.
 @MainActor
 final class Screen: CallScreen {
     private(set) var shown: [UUID: ShownCall] = [:]
     private(set) var ends: [UUID: EndReason] = [:]
+    private(set) var asked: [UUID] = []
     var takes = true
+    /// Results are held back until `answer`.
+    var hesitates = false
+    private var held: [@MainActor () -> Void] = []
 
     func show(_ call: ShownCall, done: @escaping @MainActor (ShowOutcome) -> Void) {
-        guard takes else { return done(.refused(.doNotDisturb, Failure(domain: "Screen", doing: "show", code: 3, reason: "a Focus"))) }
+        asked.append(call.uuid)
+        guard takes else {
+            let refusal = ShowOutcome.refused(.doNotDisturb, Failure(domain: "Screen", doing: "show", code: 3, reason: "a Focus"))
+            return settle { done(refusal) }
+        }
         let known = shown.updateValue(call, forKey: call.uuid) != nil
-        done(known ? .known : .new)
+        settle { done(known ? .known : .new) }
+    }
+
+    private func settle(_ result: @escaping @MainActor () -> Void) {
+        if hesitates { held.append(result) } else { result() }
+    }
+
+    func answer() {
+        let results = held
+        (held, hesitates) = ([], false)
+        for result in results { result() }
     }
 
     func update(_ call: ShownCall) { shown[call.uuid] = call }
     func end(_ call: UUID, _ reason: EndReason) { ends[call] = reason }
 }
 
-/// What the user did, played.
+/// A fake action of the user.
 @MainActor
 final class Tap: CallScreenAction {
     let deadline: Date?
@@ -32,7 +50,7 @@ final class Tap: CallScreenAction {
     func fail() { outcome = (outcome ?? "") + "failed" }
 }
 
-/// A media engine that has one answer for all.
+/// A media engine with one answer for every offer.
 @MainActor
 final class Media: CallMedia {
     private(set) var offers: [String] = []
@@ -51,12 +69,12 @@ final class Media: CallMedia {
     func connected(_ call: UUID, answer: SessionDescription?) { connected.append(call) }
     func renegotiate(_ call: UUID, offer: SessionDescription?) -> SessionDescription? {
         offers.append(offer?.text ?? "")
-        return refuses ? nil : SessionDescription(sdp: "v=0 anew")
+        return refuses ? nil : SessionDescription(sdp: "v=0 again")
     }
     func ended(_ call: UUID, _ reason: EndReason) { ended[call] = reason }
 }
 
-/// A phone with its screen and media engine, registered and asleep.
+/// A registered, sleeping phone with its screen and media engine.
 @MainActor
 struct Phone {
     let gateway: MockGateway
@@ -74,7 +92,7 @@ struct Phone {
         _ = try await app.registration()
     }
 
-    /// Has a call placed whose caller waits for the phone to wake; hands its push to the phone.
+    /// Places a call whose caller waits until the phone wakes, and gives its push to the phone.
     func pushedCall(_ fields: [String: Any] = [:]) throws -> (number: Int, uuid: UUID) {
         try gateway.ask("sleep", ["user": "alice"])
         let number = try gateway.placeCall(fields)
@@ -83,7 +101,7 @@ struct Phone {
         return (number, action.uuid)
     }
 
-    /// Waits for the caller, away from the main actor, which the phone needs.
+    /// Waits for the caller outside the main actor, because the phone needs that.
     func caller(_ call: Int, sees state: String) async throws {
         try await gateway.sees(call, state)
     }
@@ -101,7 +119,7 @@ struct Phone {
 @MainActor @Suite(.serialized) struct CallTests {
     @Test func aDeskThatLostEventsCatchesUpWithItsCalls() async throws {
         let phone = try await Phone()
-        /// Keeps the desk, which is on this actor, from reading until more has happened than is kept.
+        /// Keeps the desk, which is on this actor, from reading until there are more events than the queue holds.
         func lose() { for number in 0..<400 { phone.app.client.note(Failure(domain: "test", doing: "lose", reason: "\(number)")) } }
         let over = try phone.pushedCall()
         try await phone.caller(over.number, sees: "ringing")
@@ -119,7 +137,7 @@ struct Phone {
         try await phone.until("connected") { phone.media.connected == [call] }
         lose()
         try phone.gateway.ask("bye", ["call": number])
-        // Whoever lost the event does not know why.
+        // A reader that lost the event does not know the reason.
         try await phone.until("ended") { phone.media.ended[call] != nil && phone.screen.ends[call] != nil }
         #expect(tap.outcome == "fulfilled" && phone.media.offers == ["v=0 theirs"], "accepted once")
         phone.app.client.shutdown()
@@ -142,7 +160,7 @@ struct Phone {
         try await phone.caller(call.number, sees: "answered")
 
         try phone.gateway.ask("reinvite", ["call": call.number, "sdp": "v=0 other"])
-        try await phone.until("offered anew") { phone.media.offers.last == "v=0 other" }
+        try await phone.until("offered again") { phone.media.offers.last == "v=0 other" }
         try phone.gateway.ask("bye", ["call": call.number])
         try await phone.until("ended") { phone.screen.ends[call.uuid] == .hungUpByCaller }
         #expect(phone.media.ended == [call.uuid: .hungUpByCaller])
@@ -171,7 +189,7 @@ struct Phone {
         try await phone.until("ended") { phone.media.ended[call.uuid] == .declined }
     }
 
-    @Test func aCallThatEndsBeforeItIsUpFailsTheAnswer() async throws {
+    @Test func aCallThatEndsBeforeItIsConnectedFailsTheAnswer() async throws {
         let phone = try await Phone(answering: .connected)
         phone.media.hesitates = true
         let call = try phone.pushedCall()
@@ -216,9 +234,9 @@ struct Phone {
         #expect((seen["call"] as? [String: Any] ?? seen)["status"] as? Int == 486)
     }
 
-    @Test func anAnswerThatTheSystemWillNotWaitForFailsAndTheCallWithIt() async throws {
+    @Test func anAnswerThatTakesTooLongForTheSystemFailsAndEndsTheCall() async throws {
         let phone = try await Phone()
-        // Nobody places the INVITE of this push; the system's patience is over in a second, which is the margin.
+        // The INVITE of this push never comes. The system's time limit is one second away, which is the margin.
         let action = phone.app.client.push(
             ["ntype": "0", "nfrom": "1234", "ncallid": "never@x", "ntouser": "alice"], channel: .pushKit)
         phone.desk.report(action) {}
@@ -238,7 +256,7 @@ struct Phone {
         try await phone.caller(call.number, sees: "rejected")
     }
 
-    @Test func anAnswerCountsAtOnceWhereTheAppWantsThat() async throws {
+    @Test func anAnswerCountsAtOnceIfTheAppWantsThat() async throws {
         let phone = try await Phone(answering: .atOnce)
         let call = try phone.pushedCall(["invite_delay_ms": 300])
         let tap = Tap()
@@ -248,7 +266,7 @@ struct Phone {
         #expect(tap.outcome == "fulfilled", "once")
     }
 
-    @Test func aDeskThatIsMadeLaterShowsTheCallThatRings() async throws {
+    @Test func aDeskThatIsCreatedLaterShowsTheRingingCall() async throws {
         let phone = try await Phone()
         let call = try phone.pushedCall()
         try await phone.caller(call.number, sees: "ringing")
@@ -258,6 +276,34 @@ struct Phone {
         try phone.gateway.ask("cancel", ["call": call.number])
         try await phone.until("ended") { screen.ends[call.uuid] == .cancelled }
         withExtendedLifetime(desk) {}
+    }
+
+    @Test func aCallThatTheSystemRefusedIsNotShownAgainWhenItsInviteComes() async throws {
+        let phone = try await Phone()
+        phone.screen.takes = false
+        phone.screen.hesitates = true
+        let call = try phone.pushedCall()
+        // The desk is on this actor, and reads of the INVITE only afterwards.
+        try phone.gateway.waitCall(call.number, "ringing")
+        phone.screen.answer()
+        try await phone.caller(call.number, sees: "rejected")
+        try await phone.until("ended") { phone.media.ended[call.uuid] != nil }
+        #expect(phone.screen.asked == [call.uuid] && phone.screen.ends.isEmpty)
+    }
+
+    @Test func aCallThatEndsBeforeTheSystemShowsItLeavesTheScreenAfterwards() async throws {
+        let phone = try await Phone()
+        for takes in [true, false] {
+            phone.screen.takes = takes
+            phone.screen.hesitates = true
+            let call = try phone.pushedCall()
+            try await phone.caller(call.number, sees: "ringing")
+            try phone.gateway.ask("cancel", ["call": call.number])
+            try await phone.until("ended") { phone.media.ended[call.uuid] != nil }
+            #expect(phone.screen.ends[call.uuid] == nil, "nothing is there yet")
+            phone.screen.answer()
+            #expect(phone.screen.ends[call.uuid] == (takes ? .cancelled : nil))
+        }
     }
 
     @Test func aSecondPushOfACallThatTheUserDeclinedIsReportedAndEnded() async throws {
@@ -274,7 +320,7 @@ struct Phone {
         try await phone.caller(call.number, sees: "rejected")
     }
 
-    @Test func whatAnswersACallThatIsNotThereFails() async throws {
+    @Test func answeringAnUnknownCallFails() async throws {
         let phone = try await Phone()
         let tap = Tap()
         phone.desk.userAnswers(UUID(), tap)
@@ -284,7 +330,7 @@ struct Phone {
 }
 
 extension MockGateway {
-    /// Waits on a thread of its own: Swift's tasks share as few as there are processors, and what is waited for needs one.
+    /// Waits on a thread of its own. Swift's tasks only share as many threads as there are processors, and the awaited task needs one.
     func sees(_ call: Int, _ state: String) async throws {
         try await withCheckedThrowingContinuation { continuation in
             Thread.detachNewThread { continuation.resume(with: Result { try self.waitCall(call, state) }) }

@@ -65,8 +65,8 @@ import Testing
         }
         #expect(try await app.next(ended) == .cancelled)
         try await gateway.sees(call, "cancelled")
-        // A late push without content cannot be told from the next call's.
-        if action.callID != nil { #expect(app.companion.push(push, channel: .pushKit).duty == .reportThenEnd, "a late push rings no ghost") }
+        // A late push without content looks like the push of the next call.
+        if action.callID != nil { #expect(app.companion.push(push, channel: .pushKit).duty == .reportThenEnd, "a late push must not ring") }
         #expect(throws: SipWakeError.self) { try app.companion.answer(uuid) }
 
         let next = try gateway.placeCall()
@@ -82,7 +82,7 @@ import Testing
         #expect(try await app.next(ended) == .hungUp)
     }
 
-    @Test func whatIsOutOfOrderOrNoHeaderIsAnErrorWithItsKind() throws {
+    @Test func stepsOutOfOrderAndBrokenHeadersAreErrorsWithAKind() throws {
         let companion = try SipWakeCompanion(store: MemoryStore(), stack: Nobody.shared, accounts: [alice()])
         let account = try alice().account.id()
         func refused(_ act: () throws -> Void) -> String {
@@ -108,7 +108,32 @@ import Testing
         #expect(companion.push(["ntype": "0", "nfrom": "1"], channel: .pushKit).duty == .reportCall, "it is read")
     }
 
-    @Test func anAnswerOutOfOrderSaysNothing() throws {
+    @Test func doNotDisturbSurvivesTheProcess() throws {
+        let (store, later) = (MemoryStore(), Date(timeIntervalSince1970: 4_000_000_000))
+        let account = try alice().account.id()
+        let call: [AnyHashable: Any] = ["ntype": "0", "nfrom": "1234", "ncallid": "c", "ntouser": "alice"]
+        let first = try SipWakeCompanion(store: store, stack: Nobody.shared, accounts: [alice()])
+        try first.setToken(firstToken, for: account)
+        let bound = try first.registerTags(account)
+        let ok = RegisterResponse(status: 200, headers: [NamedValue(name: "Expires", value: "600")], register: bound.number)
+        try first.heard(ok, from: account)
+        #expect(try first.setDoNotDisturb(account, until: later) == .durable)
+        #expect(try !first.registerTags(account).removes)
+        #expect(first.push(call, channel: .pushKit).duty == .reportThenEnd)
+        let key = try first.pushKey()
+        #expect(try first.pushKey() == key && first.rotatePushKey() != key)
+        #expect(throws: SipWakeError.self) { try first.importPushKey("AAAA", id: "pbx") }
+        try first.importPushKey("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8", id: "pbx")
+        #expect(try first.forgetPushKey(id: "pbx"))
+        first.shutdown()
+        let second = try SipWakeCompanion(store: store, stack: Nobody.shared, accounts: [alice()])
+        #expect(second.doNotDisturb(account) == later && second.push(call, channel: .pushKit).duty == .reportThenEnd)
+        #expect(try second.setDoNotDisturb(account, until: nil) == .durable)
+        #expect(second.doNotDisturb(account) == nil)
+        second.shutdown()
+    }
+
+    @Test func anOldResponseSaysNothing() throws {
         let companion = try SipWakeCompanion(store: MemoryStore(), stack: Nobody.shared, accounts: [alice()])
         let account = try alice().account.id()
         try companion.setToken(firstToken, for: account)
@@ -127,7 +152,7 @@ import Testing
         #expect(try #require(answer.refreshIn) <= #require(answer.expires))
     }
 
-    @Test func nothingThatIsPrintedShowsATokenOrAPassword() throws {
+    @Test func noPrintedTextShowsATokenOrAPassword() throws {
         let companion = try SipWakeCompanion(store: MemoryStore(), stack: Nobody.shared, accounts: [alice()])
         let account = try alice().account.id()
         try companion.setToken(firstToken, for: account)

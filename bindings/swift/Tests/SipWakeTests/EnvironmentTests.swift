@@ -4,7 +4,7 @@ import Testing
 @testable import SipWake
 
 @Suite struct EnvironmentTests {
-    /// A made-up profile: a property list between bytes of a signature.
+    /// An invented profile: a property list between the bytes of a signature.
     private func profile(_ entitlements: String) -> Data {
         Data([0x30, 0x82, 0x2f, 0xff, 0x00])
             + Data(
@@ -22,7 +22,7 @@ import Testing
         #expect(Environment.of(profile: profile(mac)) == .sandbox)
     }
 
-    @Test func allElseMeansProduction() {
+    @Test func everythingElseMeansProduction() {
         #expect(Environment.of(profile: nil) == .production, "the App Store and TestFlight take the profile away")
         #expect(Environment.of(profile: profile("<key>aps-environment</key><string>production</string>")) == .production)
         #expect(Environment.of(profile: profile("")) == .production)
@@ -31,14 +31,14 @@ import Testing
         }
     }
 
-    @Test func theMarkerTellsAFreshInstallationAndNeverGuesses() throws {
+    @Test func theMarkerRecognisesAFreshInstallationAndNeverGuesses() throws {
         let folder = FileManager.default.temporaryDirectory.appendingPathComponent(UUID().uuidString)
         defer { try? FileManager.default.removeItem(at: folder) }
         let run = FirstRun(folder: folder)
         #expect(run.state() == .fresh)
         try run.markKnown()
         #expect(run.state() == .known)
-        // A file where the folder should be: nothing can be said.
+        // A file in the place of the folder, so the answer is unknown.
         guard case .unreadable = FirstRun(folder: folder.appendingPathComponent("sipwake-installed")).state() else {
             Issue.record("an unreadable marker was taken for a fresh installation")
             return

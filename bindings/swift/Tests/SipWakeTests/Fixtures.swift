@@ -17,10 +17,10 @@ func alice(_ gateway: MockGateway? = nil, transport: Transport? = nil) -> Accoun
 
 struct Timeout: Error {}
 
-/// How many seconds a test waits for what must come, at most: a busy machine is slow, not wrong.
+/// How many seconds a test waits for an event at most. A busy machine is slow, not wrong.
 let patience = 120.0
 
-/// The outcome of the work, if it comes within so many seconds.
+/// The result of the work, if it comes within this many seconds.
 func within<T: Sendable>(_ seconds: Double, _ work: @escaping @Sendable () async throws -> T) async throws -> T {
     try await withThrowingTaskGroup(of: T.self) { group in
         group.addTask(operation: work)
@@ -33,19 +33,19 @@ func within<T: Sendable>(_ seconds: Double, _ work: @escaping @Sendable () async
     }
 }
 
-/// One run of the app, from its start to the moment the system kills it.
+/// One run of the app, from its start until the system kills it.
 final class App: Sendable {
     let client: SipWakeClient
     let account: AccountID
     private let events: AsyncStream<SipWakeEvent>
 
-    init(store: any StateStore, setup: AccountSetup) throws {
+    init(store: any StateStore, setup: AccountSetup, options: ClientOptions = ClientOptions()) throws {
         account = try setup.account.id()
-        client = try SipWakeClient(store: store, accounts: [setup])
+        client = try SipWakeClient(store: store, accounts: [setup], options: options)
         events = client.events()
     }
 
-    /// The next event of which there is something to say.
+    /// The first value that the function returns for an event.
     func next<T: Sendable>(_ wanted: @escaping @Sendable (SipWakeEvent) -> T?) async throws -> T {
         try await within(patience) { [events] in
             for await event in events {

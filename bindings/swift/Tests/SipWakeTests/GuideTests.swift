@@ -3,7 +3,7 @@ import SipWake
 import SipWakeTesting
 import Testing
 
-// What docs/swift.md shows, between `begin` and `end`, compiled and run. A test below compares the page with this file.
+// The code that docs/swift.md shows, between `begin` and `end`. It is compiled and run, and a test below compares the page with this file.
 
 // begin listen
 func listen(to client: SipWakeClient, warn: @escaping @Sendable (String) -> Void) -> Task<Void, Never> {
@@ -150,7 +150,9 @@ extension Opener {
             let line = lines[try #require(lines.firstIndex { $0.hasSuffix("// begin " + name) }) + 1]
             #expect(shown.contains(line.trimmingCharacters(in: .whitespaces)), "docs/swift.md does not show \(name)")
         }
-        for name in ["client", "listen", "register", "push", "engine", "opener", "logout"] {
+        let replays = try String(contentsOf: here.deletingLastPathComponent().appendingPathComponent("ReplayTests.swift"), encoding: .utf8)
+        let whole = ["client", "listen", "register", "push", "engine", "opener", "logout"].map { ($0, source) }
+        for (name, source) in whole + [("record", replays), ("recording", replays)] {
             let lines = source.components(separatedBy: "\n")
             let begin = try #require(lines.firstIndex { $0.hasSuffix("// begin " + name) })
             let end = try #require(lines.firstIndex { $0.hasSuffix("// end " + name) })

@@ -6,7 +6,7 @@ import func SipWakeFFI.panicWhenAwaited
 
 @testable import SipWake
 
-/// Fails in the way it is told to.
+/// Fails in the given way.
 private final class Broken: StateStore {
     struct DiskFull: LocalizedError { var errorDescription: String? { "disk full" } }
 
@@ -15,8 +15,7 @@ private final class Broken: StateStore {
     func remove(key: String) throws { throw DiskFull() }
 }
 
-/// Takes a record only once it is opened.
-/// As the Keychain before the phone's first unlock.
+/// Can be shut, like the Keychain before the phone's first unlock.
 private final class Lockable: StateStore, @unchecked Sendable {
     // Guards both fields.
     private let lock = NSLock()
@@ -85,7 +84,7 @@ private final class Slow: StateStore {
         #expect(try await within(patience) { await reader.value })
     }
 
-    @Test func aCancelledCallStopsWaitingAtOnceAndItsWishIsDoneAllTheSame() async throws {
+    @Test func aCancelledCallStopsWaitingAtOnceAndItsCommandStillTakesEffect() async throws {
         let store = Slow()
         let app = try App(store: store, setup: alice())
         let call = Task { try await app.client.setToken(firstToken, for: app.account) }
@@ -100,12 +99,12 @@ private final class Slow: StateStore {
             try await within(patience) { try await call.value }
         }
         store.opened.signal()
-        // Who comes after the cancelled call is served after it.
+        // A call after the cancelled one is served after it.
         #expect(try await app.client.setToken(firstToken, for: app.account) == .taken)
         app.client.shutdown()
     }
 
-    @Test func theEndOfTheClientEndsWhoeverWaits() async throws {
+    @Test func theEndOfTheClientEndsEveryWaitingFunction() async throws {
         let app = try App(store: MemoryStore(), setup: alice())
         let events = app.client.events()
         let reader = Task { for await _ in events {} }
@@ -119,7 +118,7 @@ private final class Slow: StateStore {
         #expect(app.client.push(["ntype": "0", "nfrom": "1"], channel: .pushKit).duty == .reportCall)
     }
 
-    @Test func aStoreThatThrowsIsAnEventNeverACrash() async throws {
+    @Test func aStoreThatThrowsLeadsToAnEventAndNeverToACrash() async throws {
         let app = try App(store: Broken(), setup: alice())
         let reason = try await app.next { event -> String? in
             if case .storeFailed(_, let reason) = event { reason } else { nil }
@@ -156,7 +155,7 @@ private final class Slow: StateStore {
         } catch SipWakeError.bug(let reason) { #expect(reason.contains("on purpose")) }
     }
 
-    @Test func anErrorTellsItsFieldAndItsReasonAndNoSecret() async throws {
+    @Test func anErrorHasItsFieldAndItsReasonAndNoSecret() async throws {
         let bad = AccountConfig(aor: "alice@example.com", credentials: .password(password: "hun\nter2"))
         do {
             _ = try SipWakeClient(store: MemoryStore(), accounts: [AccountSetup(account: bad)])
@@ -187,11 +186,11 @@ private final class Slow: StateStore {
         Thread.sleep(forTimeInterval: 0.5)
         let grown = try resident() - halfway
         print("\(cycles) clients: \(halfway / 1024) MiB halfway, \(grown) KiB more at the end")
-        // A client that stayed would cost some 100 KiB.
+        // A client that is never freed would cost some 100 KiB.
         #expect(grown < 8 * 1024 + cycles / 2)
     }
 
-    /// Kilobytes in memory, where there is /proc.
+    /// The process's memory in kilobytes, on systems with /proc.
     private func resident() throws -> Int {
         guard let status = try? String(contentsOfFile: "/proc/self/status", encoding: .utf8) else { return 0 }
         let line = try #require(status.split(separator: "\n").first { $0.hasPrefix("VmRSS") })

@@ -19,7 +19,7 @@ import Testing
         #expect(await hub.next(late) == nil)
     }
 
-    @Test func aReaderThatIsBehindIsToldHowManyEventsItMissed() async {
+    @Test func aSlowReaderLearnsHowManyEventsItMissed() async {
         let hub = EventHub()
         let (reader, _) = hub.reader(replaying: 0)
         for number in 0..<EventHub.capacity + 5 { hub.publish(event(number)) }
@@ -27,7 +27,7 @@ import Testing
         #expect(await hub.next(reader) == event(5))
     }
 
-    @Test func whoWaitsGetsTheNextEventAndACancelledReaderNone() async {
+    @Test func aWaitingReaderGetsTheNextEventAndACancelledOneNone() async {
         let hub = EventHub()
         let (first, _) = hub.reader(replaying: 0)
         let (second, _) = hub.reader(replaying: 0)
@@ -39,7 +39,7 @@ import Testing
         #expect(await ended == nil)
     }
 
-    @Test func theCallsThatAreNotOverAreKept() {
+    @Test func liveCallsAreKept() {
         let hub = EventHub()
         let times = CallTimes(announced: nil, ringing: nil, answered: nil, connected: nil, ended: nil, talked: nil)
         func call(_ id: UUID, _ change: CallChange) -> SipWakeEvent {

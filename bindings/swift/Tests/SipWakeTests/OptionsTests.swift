@@ -3,7 +3,7 @@ import SipWake
 import SipWakeTesting
 import Testing
 
-/// Opens `{"sealed": "…"}`, throws at `{"broken": …}` and knows nothing else.
+/// Opens `{"sealed": "…"}`, throws for `{"broken": …}` and knows nothing else.
 private struct Envelope: PayloadDecryptor {
     func decrypt(_ payload: [String: Any]) throws -> [String: String]? {
         if payload["broken"] != nil { throw Timeout() }
@@ -20,7 +20,7 @@ private final class Heard<T: Sendable>: @unchecked Sendable {
     var list: [T] { lock.withLock { all } }
 }
 
-/// Knows where one server is, and throws at every other name.
+/// Knows the address of one server, and throws for every other name.
 private struct Zone: Resolver {
     let port: UInt16
 
@@ -64,7 +64,7 @@ private struct Zone: Resolver {
         #expect(registered)
     }
 
-    @Test func aSealedPushIsACallFromWhomItIs() throws {
+    @Test func aSealedPushIsACallWithItsCaller() throws {
         let options = ClientOptions(decryptor: Envelope())
         let client = try SipWakeClient(store: MemoryStore(), accounts: [alice()], options: options)
         let action = client.push(["aps": ["alert": "…"], "sealed": "1234"], channel: .pushKit)
@@ -82,7 +82,7 @@ private struct Zone: Resolver {
         #expect(readPush(["broken": 1, "ntype": 0, "nfrom": "77"], channel: .pushKit, opening: Envelope()).caller == "77")
     }
 
-    @Test func whatCannotBeUsedIsRefusedWithItsName() {
+    @Test func anInvalidOptionIsRefusedWithItsName() {
         for (options, field) in [
             (ClientOptions(pins: ["sha1/x"]), "options.pins"),
             (ClientOptions(authorities: Data("x".utf8)), "options.authorities"),
@@ -128,7 +128,7 @@ private struct Zone: Resolver {
         try SipWakeLog.setLevel(.info)
         try SipWakeLog.setListener { heard.take($0) }
         defer { try? SipWakeLog.setListener(nil) }
-        // A decryptor that throws is worth a warning.
+        // A decryptor that throws leads to a warning.
         _ = readPush(["broken": 1], channel: .pushKit, opening: Envelope())
         try await within(patience) {
             while !heard.list.contains(where: { $0.text.contains("decryptor") }) {
@@ -137,7 +137,7 @@ private struct Zone: Resolver {
         }
     }
 
-    @Test func aPayloadBecomesTheJSONThatItIs() throws {
+    @Test func aPayloadBecomesTheSameJSON() throws {
         let odd = "\"\\ \n \u{1} é 😀 \u{202e}"
         let payload: [AnyHashable: Any] = [
             "ntype": 3, odd: odd, "list": [1, "two", ["three": 3.5], NSNull(), Date()] as [Any], "nested": ["a": ["b": "c"]],

@@ -16,7 +16,7 @@ private var call: [AnyHashable: Any] {
         #expect((.seconds(39) ... .seconds(40)).contains(action.timeLeft ?? .zero))
     }
 
-    @Test func aNumberIsAsGoodAsItsText() {
+    @Test func aNumberAndItsTextAreReadTheSame() {
         for zero: Any in [0, NSNumber(value: 0), "0", UInt8(0)] {
             let numbers = call.merging(["ntype": zero, "nfrom": NSNumber(value: 1234)]) { $1 }
             let action = readPush(numbers, channel: .pushKit)
@@ -33,7 +33,7 @@ private var call: [AnyHashable: Any] {
         #expect(cancel.uuid == readPush(call, channel: .pushKit).uuid)
     }
 
-    @Test func whateverThePlatformHandsOverThereIsAnAction() {
+    @Test func everyPayloadOfThePlatformGivesAnAction() {
         var garbage = Data((0..<4096).map { _ in UInt8.random(in: 0...255) })
         garbage[0] = 0xff
         let unknown = readPush(json: garbage, channel: .pushKit)
@@ -55,7 +55,7 @@ private var call: [AnyHashable: Any] {
         }
     }
 
-    @Test func aDescriptionTellsNoText() {
+    @Test func aDescriptionShowsNoText() {
         let chat = readPush(call.merging(["ntype": "1", "nmsg": "my secret"]) { $1 }, channel: .pushKit)
         #expect(chat.kind == .chat(mimeType: nil))
         #expect(chat.text == "my secret")
@@ -71,7 +71,7 @@ private var call: [AnyHashable: Any] {
         print(String(format: "payload to action: %.1f µs (debug build)", Date().timeIntervalSince(started) / 2000 * 1e6))
     }
 
-    @Test func tagsForAnotherSIPStackHoldTheTokenAndTheirDescriptionDoesNot() throws {
+    @Test func tagsForAnotherSIPStackHoldTheTokenAndTheirDescriptionHidesIt() throws {
         let companion = try TagsCompanion(PushConfig(provider: .other(name: "acme"), package: "app"))
         let tags = try companion.tags(.token(token: "c:1", alert: nil))
         #expect(tags.uriParamsText == ";pn-provider=acme;pn-param=app;pn-prid=c:1")

@@ -33,7 +33,7 @@ import Testing
     ) async throws {
         let app = try App(store: store, setup: setup)
         let action = app.client.push(push, channel: .pushKit)
-        // RFC 8599 gives a push no content: on PushKit such a server's is a call from nobody known, until its INVITE comes.
+        // RFC 8599 gives a push no content. On PushKit the push of such a server is a call from an unknown caller until its INVITE comes.
         let bare = action.callID == nil
         #expect(bare == !["mizutech", "xmpush"].contains(gateway.profile))
         #expect(action.duty == .reportCall)
@@ -51,8 +51,8 @@ import Testing
         }
         #expect(ended == .cancelled)
         try gateway.waitCall(call, "cancelled")
-        // A late push without content cannot be told from the next call's.
-        if !bare { #expect(app.client.push(push, channel: .pushKit).duty == .reportThenEnd, "a late push rings no ghost") }
+        // A late push without content looks like the push of the next call.
+        if !bare { #expect(app.client.push(push, channel: .pushKit).duty == .reportThenEnd, "a late push must not ring") }
 
         try await app.client.setToken(secondToken, for: app.account)
         _ = try await app.registration(token: secondToken)

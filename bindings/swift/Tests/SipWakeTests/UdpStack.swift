@@ -2,7 +2,7 @@ import Foundation
 import Glibc
 import SipWake
 
-/// A SIP message as it was received.
+/// A received SIP message.
 struct SipMessage: Sendable {
     let start: String
     let headers: [NamedValue]
@@ -24,7 +24,7 @@ struct SipMessage: Sendable {
     subscript(name: String) -> String { headers.first { $0.name.lowercased() == name.lowercased() }?.value ?? "" }
 }
 
-/// The SIP stack of somebody else: registers and takes calls over UDP, and knows nothing of push. Its Call-ID outlives the process, and
+/// A foreign SIP stack: it registers and handles calls over UDP, and knows nothing about push. Its Call-ID survives the process, and
 /// its CSeq grows.
 final class UdpStack: @unchecked Sendable {
     let contact: String
@@ -70,7 +70,7 @@ final class UdpStack: @unchecked Sendable {
         thread.start()
     }
 
-    /// Takes requests: INVITE, CANCEL and BYE.
+    /// Handles requests: INVITE, CANCEL and BYE.
     func take(_ onRequest: @escaping @Sendable (SipMessage) -> Void) {
         lock.withLock { self.onRequest = onRequest }
     }
@@ -91,7 +91,7 @@ final class UdpStack: @unchecked Sendable {
         }
     }
 
-    /// Registers with what is to be added; answers a challenge where one is given.
+    /// Registers with these additions, and answers a challenge.
     func register(
         _ say: CompanionRegister, answering challenge: String? = nil, digestURI: String? = nil,
         then heard: @escaping @Sendable (SipMessage) -> Void
@@ -138,7 +138,7 @@ final class UdpStack: @unchecked Sendable {
         send(lines, offers ? "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 40000 RTP/AVP 0\r\n" : "")
     }
 
-    /// Ends the call that this INVITE began.
+    /// Ends the call of this INVITE.
     func bye(_ invite: SipMessage) {
         let target = invite["Contact"].drop { $0 != "<" }.dropFirst().prefix { $0 != ">" }
         let routes = invite.headers.filter { $0.name.lowercased() == "record-route" }.map { "Route: \($0.value)" }
@@ -152,7 +152,7 @@ final class UdpStack: @unchecked Sendable {
     }
 }
 
-/// RFC 1321, for digests alone: Foundation on Linux has none.
+/// RFC 1321, only for digests: Foundation on Linux has no MD5.
 func md5(_ text: String) -> String {
     let turns: [[UInt32]] = [[7, 12, 17, 22], [5, 9, 14, 20], [4, 11, 16, 23], [6, 10, 15, 21]]
     var message = Array(text.utf8)

@@ -25,10 +25,10 @@ public struct UIApplicationDelegateAdaptor<Delegate: NSObject & UIApplicationDel
     public init(_ type: Delegate.Type = Delegate.self) {}
 }
 
-/// Combine's.
+/// As in Combine.
 public protocol ObservableObject: AnyObject {}
 
-/// Combine's.
+/// As in Combine.
 @propertyWrapper
 public struct Published<Value> {
     public var wrappedValue: Value

@@ -12,7 +12,7 @@ extension View where Body == Never {
     public var body: Never { return fatalError() }
 }
 
-/// Any views, one after the other.
+/// A sequence of views.
 public struct Views: View {
     public init() {}
 }

@@ -21,7 +21,7 @@ struct AccountRecord: Codable, Equatable {
 }
 
 extension AccountRecord {
-    /// Logs out whoever was logged in when the app was deleted, and leaves the marker. What nobody can say changes nothing.
+    /// Logs out the user who was logged in when the app was deleted, and leaves the marker. If that cannot be known, it changes nothing.
     mutating func takeOver(_ firstRun: FirstRun, _ store: any StateStore) throws {
         guard case .fresh = firstRun.state() else { return }
         if let former = current {

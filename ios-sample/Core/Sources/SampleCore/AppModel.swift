@@ -18,7 +18,7 @@ extension PhoneSystem {
     public func state() async -> PhoneState { PhoneState() }
 }
 
-/// The app without its screens: what the user does comes in, what is to be seen goes out.
+/// The app without its screens: its input is what the user does, its output is what the screens show.
 ///
 /// Make it when the app starts, before PushKit's delegate can run: its client has its account from the first moment on.
 @MainActor
@@ -69,7 +69,7 @@ public final class AppModel {
             known = try setup.map { try SipWakeClient(store: store, accounts: [$0], options: options) }
             started.account = try setup?.account.id()
         } catch SipWakeError.invalidField(let name, let reason) {
-            // The settings of an older version. There must be a client all the same: a push may be on its way.
+            // The settings of an older version. The app still needs a client: a push may be on its way.
             started.notice("The settings cannot be used: \(name): \(reason)")
         }
         client = try known ?? SipWakeClient(store: store, options: options)

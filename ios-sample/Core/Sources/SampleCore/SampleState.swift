@@ -157,7 +157,7 @@ extension SampleState {
         case .confirmed: "The server will push"
         case .unconfirmed: "The server may push; place a test call"
         case .refused: "The server will not push"
-        case .notAsked: "Push was not asked for: there is no token yet"
+        case .notAsked: "Push was not requested: there is no token yet"
         case nil: "Not known yet"
         }
     }

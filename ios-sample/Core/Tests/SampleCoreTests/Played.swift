@@ -15,7 +15,7 @@ func alice(_ gateway: MockGateway? = nil) -> AccountSettings {
     return settings
 }
 
-/// The Keychain, played: it outlives the app, and can be locked.
+/// A fake Keychain. It outlives the app and can be locked.
 final class Keychain: StateStore, @unchecked Sendable {
     // Guards both fields.
     private let lock = NSLock()
@@ -36,7 +36,7 @@ final class Keychain: StateStore, @unchecked Sendable {
     }
 }
 
-/// PushKit and CallKit, played around the SDK's own rules for calls.
+/// Fakes of PushKit and CallKit around the SDK's own rules for calls.
 @MainActor
 final class Phone: PhoneSystem, CallScreen {
     private(set) var rings: [UUID] = []
@@ -82,7 +82,7 @@ final class Phone: PhoneSystem, CallScreen {
     }
 }
 
-/// A `CXAction`, played.
+/// A fake `CXAction`.
 @MainActor
 final class Tap: CallScreenAction {
     private(set) var outcome: String?

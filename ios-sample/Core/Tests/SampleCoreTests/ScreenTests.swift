@@ -28,12 +28,12 @@ import Testing
         #expect(app.model.state.settings == nil && store.text.isEmpty, "nothing was kept")
     }
 
-    @Test func aBundleThatCannotBePushedToIsNoFieldOfTheForm() async throws {
+    @Test func anInvalidBundleIsNotAnErrorOfAFormField() async throws {
         let model = try AppModel(store: Keychain(), app: AppIdentity(bundle: "a b", team: nil, environment: .production))
         #expect(await model.save(alice())?.field == SettingsProblem.Field.none)
     }
 
-    @Test func settingsThatAreNoLongerGoodLeaveAClient() throws {
+    @Test func settingsThatAreNoLongerValidStillLeaveAClient() throws {
         let store = Keychain()
         var settings = alice()
         settings.aor = "sip:nobody"
@@ -75,7 +75,7 @@ import Testing
         #expect(state.call?.caller == "Bob")
     }
 
-    @Test func theCallThatIsUpIsOnTheScreen() {
+    @Test func aConnectedCallIsOnTheScreen() {
         var state = SampleState()
         for call in [first, second] {
             state.apply(.ringing(caller: bob, announced: false, offer: nil), to: call, connected: nil, talked: nil)
@@ -90,7 +90,7 @@ import Testing
         #expect(state.call == nil && state.lastCall?.words == "failed with 408")
     }
 
-    @Test func whatBelongsToAFormerAccountIsNotShown() {
+    @Test func eventsOfAFormerAccountAreNotShown() {
         var state = SampleState()
         state.account = AccountID(rawValue: "1")
         let failed = {
@@ -116,7 +116,7 @@ import Testing
 @Suite struct TraceTests {
     private func message(_ text: String) -> TracedMessage { TracedMessage(date: Date(timeIntervalSince1970: 1), sent: true, flow: 3, text: text) }
 
-    @Test func theOldestMakeRoom() {
+    @Test func theOldestEntriesMakeRoom() {
         let ring = TraceRing(maxMessages: 3, maxBytes: 100)
         for number in 1...5 { ring.add(message("message \(number)")) }
         #expect(ring.count == 3)
@@ -132,7 +132,7 @@ import Testing
 }
 
 @MainActor @Suite struct MediaTests {
-    @Test func allThatIsOfferedIsAnsweredInItsOrder() {
+    @Test func allOfferedMediaAreAnsweredInTheirOrder() {
         let offer = "v=0\r\nm=video 5000 RTP/AVP 96\r\nm=audio 4000/2 UDP/TLS/RTP/SAVPF 111 0\r\na=sendrecv\r\nm=audio 4002 RTP/AVP 8\r\n"
         let answer = inactiveSession(answering: offer).components(separatedBy: "\r\n")
         #expect(answer.first == "v=0")
@@ -147,7 +147,7 @@ import Testing
         #expect(inactiveSession(answering: offer).hasSuffix("\r\nm=audio 9 RTP/AVP 0\r\na=inactive\r\n"))
     }
 
-    @Test func aReofferIsTakenToo() async {
+    @Test func aSecondOfferIsAcceptedToo() async {
         let ours = await InactiveMedia().renegotiate(UUID(), offer: SessionDescription(sdp: "m=audio 1 RTP/AVP 8"))
         #expect(ours?.text.contains("m=audio 9 RTP/AVP 8") == true)
     }
@@ -174,7 +174,7 @@ import Testing
         #expect(throws: (any Error).self) { try opener.decrypt(["sealed": sealed]) }
     }
 
-    @Test func anotherPayloadIsLeftAlone() throws {
+    @Test func anotherPayloadIsNotChanged() throws {
         #expect(try opener.decrypt(["ntype": "0"]) == nil)
     }
 }

@@ -45,7 +45,7 @@ import Testing
         #expect(app.phone.ends == [action.uuid: .hungUpByCaller])
         #expect(app.model.state.lastCall?.words.hasPrefix("the caller hung up after ") == true)
         try gateway.ask("wait_message", ["method": "INVITE", "direction": "received", "status": 200, "contains": "a=inactive"])
-        // The trace is written on a thread of its own.
+        // The trace is written on another thread.
         try await app.until("a trace of it all") { _ in app.model.exportTrace().contains("BYE sip:") }
         let trace = app.model.exportTrace()
         #expect(trace.hasPrefix("sipwake sample, sip:alice@mock.example: Registered for 3600 s; The server may push"))
@@ -73,7 +73,7 @@ import Testing
         await app?.model.doNotDisturb(true)
         #expect(app?.model.state.quietUntil != nil)
         let action = try #require(app?.phone.push(push))
-        #expect(action.duty == .reportThenEnd && action.callerLabel == nil, "what comes all the same says nothing")
+        #expect(action.duty == .reportThenEnd && action.callerLabel == nil, "a push that comes anyway shows no name")
         try await app?.until("no token is left") { _ in (try? gateway.tokens().isEmpty && !gateway.bindings().isEmpty) == true }
         #expect(readPush(["ntype": 0, "nfrom": "1234"], channel: .apnsAlert, heeding: store).kind == .ignore(reason: .doNotDisturb))
         app?.model.client.shutdown()
@@ -95,7 +95,7 @@ import Testing
         #expect(app.model.state.verdictWords == words)
     }
 
-    @Test func aWrongPasswordIsToldOnTheScreen() async throws {
+    @Test func aWrongPasswordIsShownOnTheScreen() async throws {
         let gateway = try MockGateway()
         let app = try await Run(Keychain())
         var settings = alice(gateway)
@@ -138,7 +138,7 @@ import Testing
         let number = try gateway.placeCall()
         let push = try gateway.nextPush()
 
-        // PushKit's delegate runs before anything has been waited for.
+        // PushKit's delegate runs before the first wait.
         let model = try AppModel(store: store, app: iPhone)
         let phone = Phone(model)
         let action = phone.push(push)
@@ -148,7 +148,7 @@ import Testing
         model.client.shutdown()
     }
 
-    @Test func aLogOutThatWasInterruptedIsMadeUpFor() async throws {
+    @Test func anInterruptedLogOutIsDoneLater() async throws {
         let (gateway, store) = (try MockGateway(), Keychain())
         let before = try await Run(store)
         #expect(await before.model.save(alice(gateway)) == nil)
@@ -164,7 +164,7 @@ import Testing
         #expect(try AccountRecord.load(from: store) == AccountRecord())
     }
 
-    @Test func whoWasLoggedInWhenTheAppWasDeletedIsLoggedOut() async throws {
+    @Test func aUserWhoWasLoggedInWhenTheAppWasDeletedIsLoggedOut() async throws {
         let (gateway, store) = (try MockGateway(), Keychain())
         let before = try await Run(store)
         #expect(await before.model.save(alice(gateway)) == nil)
@@ -190,12 +190,12 @@ import Testing
         var carol = alice(gateway)
         (carol.aor, carol.password) = ("sip:carol@mock.example", "rabbit")
         #expect(await app.model.save(carol) == nil)
-        try await app.until("registered anew") { $0.settings?.aor == carol.aor && $0.isBound }
+        try await app.until("registered again") { $0.settings?.aor == carol.aor && $0.isBound }
         for _ in 0..<12_000 where try !gateway.bindings().isEmpty { try await Task.sleep(nanoseconds: 10_000_000) }
         #expect(try gateway.bindings().isEmpty, "alice's")
     }
 
-    @Test func aPhoneThatWasNotUnlockedStillReportsAPush() async throws {
+    @Test func aLockedPhoneStillReportsAPush() async throws {
         let (gateway, store) = (try MockGateway(), Keychain())
         try AccountRecord(current: alice(gateway)).save(in: store)
         store.setLocked(true)
@@ -209,7 +209,7 @@ import Testing
         try await app.until("registered") { $0.isBound }
     }
 
-    /// Waits for the caller, away from the main actor, which the app needs.
+    /// Waits for the caller outside the main actor, because the app needs that.
     private func caller(_ gateway: MockGateway, _ call: Int, sees state: String) async throws {
         try await Task.detached { try gateway.waitCall(call, state) }.value
     }

@@ -1,6 +1,5 @@
-//! A call from a second account to the phone, which sleeps: its client is gone, and its push is simulated.
+//! A call from a second account to the sleeping phone: its client has ended, and the doctor simulates its push.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use sipwake::Uuid;
@@ -13,10 +12,10 @@ use super::findings::{Finding, Weight};
 use super::line::Line;
 use super::transcript::Message;
 
-/// Offered to the phone, which never answers.
+/// The offer for the phone, which never answers it.
 const OFFER: &str = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 9 RTP/AVP 0\r\n";
 
-/// The second account's telephone.
+/// The second account's phone.
 pub(super) struct Caller {
     line: Line,
     account: Account,
@@ -30,16 +29,13 @@ pub(super) struct Caller {
 }
 
 impl Caller {
-    pub(super) async fn open(account: Account, to: &str, server: SocketAddr) -> Result<Self, String> {
-        let transport = account.hops().first().map(|hop| hop.transport).ok_or("the caller has no server")?;
-        let line = Line::open(transport, server).await.map_err(|error| format!("the caller: {error}"))?;
-        let line = line.ok_or("a call is placed over UDP and TCP only")?;
+    pub(super) fn new(account: Account, to: &str, line: Line) -> Self {
         let call_id = Uuid::new_v5(&Uuid::nil(), format!("{:?} call", sipwake::now()).as_bytes()).simple().to_string();
         let (nonces, answered) = (NonceCache::default(), None);
-        Ok(Self { line, account, to: to.to_owned(), call_id, cseq: 0, nonces, answered, asked: false })
+        Self { line, account, to: to.to_owned(), call_id, cseq: 0, nonces, answered, asked: false }
     }
 
-    /// By which a push names the call.
+    /// The id with which a push names the call.
     pub(super) fn call_id(&self) -> &str {
         &self.call_id
     }
@@ -50,7 +46,7 @@ impl Caller {
         aor.split_once(':').map_or(aor, |(_, rest)| rest).split('@').next().unwrap_or_default()
     }
 
-    /// Places the call: returns the first status that is not a challenge, or `None` where the server is silent.
+    /// Places the call. Returns the first status that is not a challenge, or `None` if the server is silent.
     async fn invite(&mut self) -> Result<Option<u16>, String> {
         loop {
             self.cseq += 1;
@@ -66,13 +62,13 @@ impl Caller {
         }
     }
 
-    /// Places the call. Returns the final status with which the server ends it at once, within this time.
+    /// Places the call. Returns the final status if the server ends it within this time.
     pub(super) async fn is_held(&mut self, within: Duration) -> Result<Option<u16>, String> {
         let status = self.invite().await?;
         match status {
             Some(status) if status >= 200 => Ok(Some(status)),
             Some(_) => timeout(within, self.last()).await.map_or(Ok(None), |status| status.map(Some)),
-            // A server that says nothing holds nothing.
+            // A silent server holds no call.
             None => Ok(Some(408)),
         }
     }
@@ -109,7 +105,7 @@ impl Caller {
         timeout(Duration::from_secs(5), over).await.unwrap_or(Ok(()))
     }
 
-    /// Returns the status of a response to the INVITE, whose end is acknowledged.
+    /// Returns the status of a response to the INVITE, and acknowledges a final one.
     async fn take(&mut self, bytes: &[u8]) -> Result<Option<u16>, String> {
         let message = Message::parse(&String::from_utf8_lossy(bytes));
         let of_invite = message.header("CSeq").is_some_and(|cseq| cseq.ends_with("INVITE"));
@@ -130,7 +126,7 @@ impl Caller {
         Ok(Some(status))
     }
 
-    /// Learns a challenge. Returns whether it can be answered; each is answered once.
+    /// Learns a challenge. Returns whether a response is possible. Each challenge gets one response.
     fn challenged(&mut self, answer: &[u8]) -> bool {
         let message = Message::parse(&String::from_utf8_lossy(answer));
         let www: Vec<&str> = message.all("WWW-Authenticate").collect();
@@ -147,9 +143,9 @@ impl Caller {
     fn request(&mut self, method: &Method, cseq: u32, invites: bool) -> Result<Vec<u8>, String> {
         let (own, id) = (self.account.aor().as_str(), &self.call_id);
         let name = method.as_str();
-        // A CANCEL and the ACK of a refusal are of the INVITE's own transaction.
+        // A CANCEL and the ACK of a refusal belong to the INVITE's transaction.
         let branch = format!("z9hG4bK{id}{cseq}");
-        let via = format!("SIP/2.0/{} {};branch={branch};rport", self.via(), self.line.local());
+        let via = format!("SIP/2.0/{} {};branch={branch};rport", self.line.via(), self.line.local());
         let to = self.answered.clone().filter(|_| !invites && *method != Method::Cancel);
         let to = to.unwrap_or_else(|| format!("<{}>", self.to));
         let mut request = Builder::request(method, &self.to)
@@ -169,13 +165,6 @@ impl Caller {
         }
         request.body("application/sdp", OFFER.as_bytes()).finish().map_err(|_| "the INVITE cannot be built".to_owned())
     }
-
-    fn via(&self) -> &'static str {
-        match self.line {
-            Line::Udp(_) => "UDP",
-            Line::Tcp(..) => "TCP",
-        }
-    }
 }
 
 fn text(error: std::io::Error) -> String {
@@ -188,52 +177,52 @@ pub(super) fn not_held(status: u16) -> Finding {
         401 | 403 | 407 => Finding::new(
             "caller-refused",
             Weight::Remark,
-            format!("the second account may not call: {status}"),
+            format!("the server does not let the second account call: {status}"),
             "check --caller and its password",
         ),
         200..=299 => Finding::new(
             "call-taken-elsewhere",
             Weight::Remark,
-            "somebody else answered the call before the phone was woken: voicemail, or another device",
-            "have voicemail wait until the phone had time to wake (20 s)",
+            "voicemail or another device answered the call before the phone was woken",
+            "set voicemail to wait until the phone has had time to wake (20 s)",
         ),
         _ => Finding::new(
             "call-not-held",
             Weight::Fatal,
             format!(
-                "the server refuses a call for a sleeping phone at once ({status}), instead of waking it and waiting"
+                "the server refuses a call for a sleeping phone at once ({status}); it must wake the phone and wait"
             ),
-            "push, and hold the call until the phone registers (Kamailio: tsilo; OpenSIPS: event_routing; docs/servers)",
+            "send a push, and hold the call until the phone registers (Kamailio: tsilo; OpenSIPS: event_routing; docs/servers)",
         ),
     }
 }
 
-/// The phone was woken, and nothing came.
+/// The phone woke, and no INVITE came.
 pub(super) fn lost() -> Finding {
     Finding::new(
         "call-lost",
         Weight::Fatal,
-        "the phone registered after the push, and the server never sent it the call",
-        "send held calls to the binding that comes (Kamailio: t_append_branches; docs/servers)",
+        "the phone registered after the push, but the server never sent the call",
+        "send a held call to the new binding (Kamailio: t_append_branches; docs/servers)",
     )
 }
 
-/// The caller gave up, and nobody told the phone.
+/// The caller gave up, and the server did not tell the phone.
 pub(super) fn goes_on_ringing() -> Finding {
     Finding::new(
         "cancel-lost",
         Weight::Remark,
-        "the caller gave up, and the phone was not told: it goes on ringing",
-        "send the CANCEL to every branch, also to one that was added later",
+        "the caller gave up, but the server did not tell the phone, so it keeps ringing",
+        "send the CANCEL to every branch, including one that was added later",
     )
 }
 
-/// The INVITE names somebody else than the account.
+/// The INVITE names another user than the account's.
 pub(super) fn alias(to: &str) -> Finding {
     Finding::new(
         "alias-in-to",
         Weight::Note,
         format!("the call's To names \"{to}\", not the account"),
-        "nothing for sipwake: it goes by the flow that a call comes on",
+        "nothing for sipwake: it finds the account by the flow that the call came on",
     )
 }

@@ -1,4 +1,4 @@
-//! What the DNS says of a server: NAPTR and SRV as a phone with a full resolver sees them, and addresses as the system does.
+//! The DNS records of a server: NAPTR and SRV as a phone with a full resolver sees them, and addresses as the system does.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -10,24 +10,24 @@ use sipwake::core::account::Hop;
 use sipwake::core::sip::Host;
 use sipwake::{Naptr, Resolver, Srv, SystemResolver, Transport};
 
-/// How long one question to one name server may take, and how often it is asked.
+/// How long one question to one name server may take, and how often it is repeated.
 const PATIENCE: Duration = Duration::from_secs(2);
 const TRIES: usize = 2;
-/// Where the system's name servers are listed.
+/// The file with the system's name servers.
 const SYSTEM: &str = "/etc/resolv.conf";
-/// The largest answer that is taken (RFC 6891).
+/// The largest accepted answer (RFC 6891).
 const LARGEST: u16 = 4096;
 
-/// Asks name servers for what the system's resolver does not tell.
+/// Asks name servers for records that the system's resolver does not return.
 #[derive(Clone, Debug)]
 pub(super) struct Dns {
     servers: Vec<SocketAddr>,
-    /// The name server was given: it is asked for addresses, too.
+    /// The user chose this name server, so it is asked for addresses, too.
     given: bool,
 }
 
 impl Dns {
-    /// With the system's name servers, or with this one, an address with or without a port.
+    /// With the system's name servers, or with this one: an address with or without a port.
     pub(super) fn new(server: Option<&str>) -> Result<Self, String> {
         if let Some(text) = server {
             let address = text.parse().or_else(|_| text.parse().map(|ip: IpAddr| SocketAddr::new(ip, 53)));
@@ -40,7 +40,7 @@ impl Dns {
         Ok(Self { servers: servers.map(|ip: IpAddr| SocketAddr::new(ip, 53)).collect(), given: false })
     }
 
-    /// Says what the DNS has for a hop; `None` where nothing is asked: for an address.
+    /// Says what the DNS has for a hop; `None` for an address, which needs no question.
     pub(super) fn in_words(&self, hop: &Hop) -> Option<String> {
         let Host::Name(name) = &hop.host else { return None };
         let mut said = Vec::new();
@@ -149,7 +149,7 @@ impl Resolver for Dns {
     }
 }
 
-/// The addresses to try for a hop, by SRV where it names no port.
+/// The addresses of a hop, from SRV records if it names no port.
 pub(super) fn addresses(dns: &Dns, hop: &Hop) -> Vec<SocketAddr> {
     let port = hop.port.unwrap_or(hop.transport.default_port());
     let Host::Name(name) = &hop.host else {

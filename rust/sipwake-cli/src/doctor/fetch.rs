@@ -1,59 +1,56 @@
-//! Reads a user's bindings and changes none: a REGISTER without a Contact (RFC 3261 section 10.2.3), over UDP or TCP.
+//! Reads a user's bindings without a change: a REGISTER without a Contact (RFC 3261 section 10.2.3).
 
-use std::net::SocketAddr;
-
-use sipwake::Transport;
 use sipwake::core::account::Account;
 use sipwake::core::digest::{NonceCache, parse_challenges, pick};
 use sipwake::core::sip::{Builder, Method};
 use sipwake::core::trace::redacted;
-use sipwake::{Trace, Uuid};
+use sipwake::{FlowError, Trace, Uuid};
 
 use super::line::Line;
 use super::transcript::{Message, Transcript};
 
-/// Requests of one reading: one asks, one answers the challenge, one more for a nonce that was stale.
+/// The requests of one reading: one asks, one answers the challenge, and one more follows a stale nonce.
 const MAX_REQUESTS: u32 = 3;
 
-/// What the server said.
+/// The server's response.
 #[derive(Debug)]
 pub(super) enum Reading {
     /// It listed these Contact URIs.
     Bindings(Vec<String>),
-    /// It answered otherwise.
+    /// It gave another response.
     Answered(u16),
-    /// Its challenge cannot be answered.
+    /// No response to its challenge is possible.
     Unanswerable,
     /// It did not answer.
     Silent,
     /// It cannot be reached.
     Unreachable(String),
-    /// The bindings are read over UDP and TCP only.
-    NotOverThisTransport,
+    /// A flow like the phone's could not be opened, or broke, or what came is not SIP.
+    NoFlow(FlowError),
 }
 
 impl Reading {
+    /// Why a line broke.
+    fn of(error: &std::io::Error) -> Self {
+        let flow = error.get_ref().and_then(|error| error.downcast_ref::<FlowError>());
+        flow.map_or_else(|| Self::Unreachable(error.to_string()), |error| Self::NoFlow(error.clone()))
+    }
+
     /// Says why there are no bindings.
     pub(super) fn in_words(&self) -> String {
         match self {
             Self::Bindings(bindings) => format!("{} bindings", bindings.len()),
-            Self::Answered(status) => format!("answered with {status}"),
-            Self::Unanswerable => "the challenge cannot be answered".to_owned(),
+            Self::Answered(status) => format!("responded {status}"),
+            Self::Unanswerable => "no response to the challenge is possible".to_owned(),
             Self::Silent => "no answer".to_owned(),
             Self::Unreachable(reason) => reason.clone(),
-            Self::NotOverThisTransport => "bindings are read over UDP and TCP only".to_owned(),
+            Self::NoFlow(error) => error.to_string(),
         }
     }
 }
 
 /// Reads the bindings.
-pub(super) async fn bindings(account: &Account, to: SocketAddr, transcript: &Transcript) -> Reading {
-    let transport = account.hops().first().map_or(Transport::Udp, |hop| hop.transport);
-    let mut line = match Line::open(transport, to).await {
-        Ok(Some(line)) => line,
-        Ok(None) => return Reading::NotOverThisTransport,
-        Err(error) => return Reading::Unreachable(error.to_string()),
-    };
+pub(super) async fn bindings(account: &Account, mut line: Line, transcript: &Transcript) -> Reading {
     let (call_id, tag) = (Uuid::new_v5(&Uuid::nil(), format!("{:?}", sipwake::now()).as_bytes()), "doctor");
     let mut nonces = NonceCache::default();
     for cseq in 1..=MAX_REQUESTS {
@@ -65,8 +62,7 @@ pub(super) async fn bindings(account: &Account, to: SocketAddr, transcript: &Tra
             b"",
             &call_id.simple().to_string(),
         );
-        let via =
-            format!("SIP/2.0/{} {};branch=z9hG4bK{cseq}{};rport", transport.via(), line.local(), call_id.simple());
+        let via = format!("SIP/2.0/{} {};branch=z9hG4bK{cseq}{};rport", line.via(), line.local(), call_id.simple());
         let aor = account.aor().as_str();
         let mut request = Builder::request(&Method::Register, account.registrar())
             .header("Via", &via)
@@ -85,10 +81,10 @@ pub(super) async fn bindings(account: &Account, to: SocketAddr, transcript: &Tra
         let answer = match line.ask(&bytes, is_final).await {
             Ok(Some(answer)) => answer,
             Ok(None) => return Reading::Silent,
-            Err(error) => return Reading::Unreachable(error.to_string()),
+            Err(error) => return Reading::of(&error),
         };
         transcript.message(false, 0, &redacted(&answer));
-        // Not as the client reads it: the doctor also reports what a phone would refuse.
+        // The doctor reads more than the client does: it also reports what a phone would refuse.
         let message = Message::parse(&String::from_utf8_lossy(&answer));
         match message.status() {
             Some(200) => {
@@ -104,7 +100,7 @@ pub(super) async fn bindings(account: &Account, to: SocketAddr, transcript: &Tra
                 if chosen.is_empty() {
                     return Reading::Unanswerable;
                 }
-                // A fresh answer that was refused is a wrong password: no further guess.
+                // A refused answer to a fresh nonce means a wrong password, so the doctor does not try again.
                 if !authorization.is_empty() && chosen.iter().all(|challenge| !challenge.stale) {
                     return Reading::Answered(code);
                 }

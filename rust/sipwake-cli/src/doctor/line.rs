@@ -1,28 +1,30 @@
-//! A socket of the doctor's own to the server, beside the phone's: UDP or TCP, message by message.
+//! The doctor's own connection to the server, beside the phone's, message by message: over UDP or TCP a socket at one
+//! address, over TLS and WebSocket a flow as the phone opens it.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use sipwake::Transport;
 use sipwake::core::sip::{Frame, Framer};
+use sipwake::{Flow, FlowError, Transport};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
 
 use super::transcript::Message;
 
-/// How long a connection is waited for.
+/// How long to wait for a connection.
 const CONNECT: Duration = Duration::from_secs(5);
-/// When a datagram is sent again; the last pause ends the wait. Together ten seconds.
+/// When a datagram is sent again. The last pause ends the wait. Together they are ten seconds.
 const PAUSES: [u64; 5] = [500, 1000, 2000, 2500, 4000];
 
 pub(super) enum Line {
     Udp(UdpSocket),
     Tcp(TcpStream, Framer),
+    Flow(Flow),
 }
 
 impl Line {
-    /// `None` over a transport that the doctor does not speak by itself.
+    /// `None` over a transport that takes a [`Flow`].
     pub(super) async fn open(transport: Transport, to: SocketAddr) -> std::io::Result<Option<Self>> {
         match transport {
             Transport::Udp => {
@@ -39,10 +41,23 @@ impl Line {
         }
     }
 
+    /// The transport's name in a Via.
+    pub(super) fn via(&self) -> &'static str {
+        match self {
+            Self::Udp(_) => Transport::Udp,
+            Self::Tcp(..) => Transport::Tcp,
+            Self::Flow(flow) => flow.transport(),
+        }
+        .via()
+    }
+
     pub(super) fn local(&self) -> String {
         let address = match self {
             Self::Udp(socket) => socket.local_addr(),
             Self::Tcp(stream, _) => stream.local_addr(),
+            // RFC 7118 section 5: the Via needs no real address.
+            Self::Flow(flow) if flow.transport().is_websocket() => return "doctor.invalid".to_owned(),
+            Self::Flow(flow) => Ok(flow.local_addr()),
         };
         address.map_or_else(|_| "doctor.invalid".to_owned(), |address| address.to_string())
     }
@@ -51,6 +66,10 @@ impl Line {
         match self {
             Self::Udp(socket) => socket.send(bytes).await.map(drop),
             Self::Tcp(stream, _) => stream.write_all(bytes).await,
+            Self::Flow(flow) => {
+                flow.send(bytes);
+                Ok(())
+            }
         }
     }
 
@@ -64,7 +83,7 @@ impl Line {
                 Ok(buffer)
             }
             Self::Tcp(stream, framer) => loop {
-                while let Some(frame) = framer.next().map_err(std::io::Error::other)? {
+                while let Some(frame) = framer.next().map_err(|_| no_sip())? {
                     if let Frame::Message(bytes) = frame {
                         return Ok(bytes);
                     }
@@ -74,8 +93,9 @@ impl Line {
                 if length == 0 {
                     return Err(std::io::Error::other("the server closed the connection"));
                 }
-                framer.push(&buffer[..length]).map_err(std::io::Error::other)?;
+                framer.push(&buffer[..length]).map_err(|_| no_sip())?;
             },
+            Self::Flow(flow) => flow.receive().await.map_err(std::io::Error::other),
         }
     }
 
@@ -104,4 +124,9 @@ impl Line {
         }
         Ok(None)
     }
+}
+
+/// The data is not SIP.
+fn no_sip() -> std::io::Error {
+    std::io::Error::other(FlowError::Garbage)
 }

@@ -31,6 +31,7 @@ use call::Caller;
 use dns::Dns;
 use fetch::Reading;
 use findings::{Facts, Finding, Weight};
+use line::Line;
 use reach::Tried;
 use report::{Done, Report};
 use transcript::{Exchange, Message, Step, Transcript, digest_param};
@@ -41,17 +42,16 @@ pub(crate) struct Options {
     server: ServerOptions,
     #[command(flatten)]
     push: PushSettings,
-    /// Register although other devices are registered, although it is a Mizutech server, or where the bindings cannot be read
-    /// first
+    /// Register even if other devices are registered, or if it is a Mizutech server
     #[arg(long)]
     write: bool,
     /// Place a call from a second account while the phone sleeps, and simulate its push
     #[arg(long, requires = "caller")]
     call: bool,
-    /// The second account's address of record; its password is in SIPWAKE_CALLER_PASSWORD
+    /// The second account's address of record. Its password comes from SIPWAKE_CALLER_PASSWORD
     #[arg(long, value_name = "AOR", requires = "call")]
     caller: Option<String>,
-    /// A second gateway of the same server: is what is bound at the first known there?
+    /// A second gateway of the same server. The doctor checks whether it knows the bindings of the first one
     #[arg(long, value_name = "SERVER")]
     second: Option<String>,
     /// Ask this name server (an address, with or without a port) instead of the system's
@@ -60,17 +60,20 @@ pub(crate) struct Options {
     /// Print JSON
     #[arg(long)]
     json: bool,
-    /// Write what passed into a capture file for Wireshark (pcapng), without its secrets
+    /// Write all messages into a capture file for Wireshark (pcapng), without their secrets
     #[arg(long, value_name = "FILE")]
     pcap: Option<PathBuf>,
-    /// Write the report as one page, the ladder inside, without secrets
+    /// Draw all messages as a ladder (SVG), without their secrets
+    #[arg(long, value_name = "FILE")]
+    ladder: Option<PathBuf>,
+    /// Write the report as one HTML page with the ladder, without secrets
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
 }
 
 /// How long a step may take: timer F and a retry.
 const PATIENCE: Duration = Duration::from_secs(45);
-/// A retry that comes later than this is not waited for.
+/// The doctor does not wait for a later retry than this.
 const LONGEST_RETRY: Duration = Duration::from_secs(10);
 
 /// The caller's password.
@@ -91,7 +94,7 @@ struct Doctor {
     registered: Option<Registered>,
     before: Vec<String>,
     dns: Dns,
-    /// What to say where the chosen transport leads nowhere.
+    /// The text for a chosen transport that does not work.
     other: Option<Finding>,
 }
 
@@ -113,8 +116,13 @@ pub(crate) async fn run(options: Options) -> Result<u8, String> {
     };
     doctor.examine().await?;
     let report = doctor.report();
-    if let Some(file) = &doctor.options.html {
-        std::fs::write(file, report.html()).map_err(|error| format!("--html {}: {error}", file.display()))?;
+    for (flag, file, page) in [
+        ("--html", &doctor.options.html, Report::html as fn(&Report) -> String),
+        ("--ladder", &doctor.options.ladder, Report::svg),
+    ] {
+        if let Some(file) = file {
+            std::fs::write(file, page(&report)).map_err(|error| format!("{flag} {}: {error}", file.display()))?;
+        }
     }
     if let Some(file) = &doctor.options.pcap {
         capture::write(file, &doctor.transcript.packets())?;
@@ -136,7 +144,7 @@ impl Doctor {
         }
         self.live().await?;
         self.transcript.begin(Step::ReadAgain);
-        if let Reading::Bindings(after) = fetch::bindings(&self.account, addresses[0], &self.transcript).await {
+        if let Reading::Bindings(after) = self.read(&self.account, addresses[0]).await {
             let left = after.iter().filter(|uri| !self.before.contains(uri)).count();
             if left > 0 {
                 self.findings.push(findings::not_removed());
@@ -151,7 +159,7 @@ impl Doctor {
     async fn addresses(&mut self) -> Result<Option<Vec<SocketAddr>>, String> {
         let hop = self.account.hops().first().cloned().ok_or("the account has no server")?;
         let (dns, host) = (self.dns.clone(), hop.host.to_string());
-        // A name server may take its time.
+        // A name server may be slow.
         let asked = tokio::task::spawn_blocking(move || (dns::addresses(&dns, &hop), dns.in_words(&hop)));
         let (addresses, said) = asked.await.map_err(|error| error.to_string())?;
         if addresses.is_empty() {
@@ -165,7 +173,7 @@ impl Doctor {
         Ok(Some(addresses))
     }
 
-    /// Tries each transport, and whether an idle connection is answered.
+    /// Tries each transport, and checks whether the server responds on an idle connection.
     async fn reach(&mut self, addresses: &[SocketAddr]) {
         let Some(hop) = self.account.hops().first().cloned() else { return };
         let ips: Vec<IpAddr> = addresses.iter().map(SocketAddr::ip).collect();
@@ -180,11 +188,12 @@ impl Doctor {
         let other = tried.iter().find(|tried| tried.said.is_ok()).filter(|_| fails);
         if let Some(other) = other {
             let what = format!(
-                "over {} the server is reached, and over {} it is not",
+                "the server can be reached over {}, but not over {}",
                 other.transport.via(),
                 hop.transport.via()
             );
-            self.other = Some(Finding::new("another-transport", Weight::Note, what, "choose it with --transport"));
+            self.other =
+                Some(Finding::new("another-transport", Weight::Note, what, "choose that transport with --transport"));
         }
         self.findings.extend(tried.into_iter().filter(|tried| chosen(&tried)).filter_map(|tried| tried.finding));
         if !said.is_empty() {
@@ -198,7 +207,7 @@ impl Doctor {
         }
     }
 
-    /// Reads at another gateway what was bound at the first.
+    /// Reads another gateway's bindings after a registration at the first one.
     async fn second_gateway(&mut self) -> Result<(), String> {
         let Some(second) = self.options.second.clone() else { return Ok(()) };
         self.transcript.begin(Step::Second);
@@ -210,7 +219,7 @@ impl Doctor {
         let Some(to) = asked.map_err(|error| error.to_string())?.first().copied() else {
             return Err(format!("--second {second}: no address"));
         };
-        let (ok, text) = match fetch::bindings(&account, to, &self.transcript).await {
+        let (ok, text) = match self.read(&account, to).await {
             Reading::Bindings(there) if there.iter().any(|uri| !self.before.contains(uri)) => {
                 (true, "knows the binding".to_owned())
             }
@@ -218,24 +227,48 @@ impl Doctor {
                 self.findings.push(findings::gateways_apart());
                 (true, "does not know the binding".to_owned())
             }
-            Reading::NotOverThisTransport => (true, "not done: bindings are read over UDP and TCP only".to_owned()),
             other => (false, other.in_words()),
         };
         if !ok {
-            let what = format!("the second gateway does not answer as the first does: {text}");
-            let change = "a phone that fails over to it will not ring: check its user data, address and firewall";
+            let what = format!("the second gateway does not respond like the first one: {text}");
+            let change = "a phone that changes to this gateway will not ring: check the gateway's user data, address and firewall";
             self.findings.push(Finding::new("second-gateway", Weight::Remark, what, change));
         }
         self.done(Step::Second.name(), ok, &text);
         Ok(())
     }
 
-    /// Reads the bindings, and says whether anything may be written.
+    /// Opens a line of the doctor's own: to this address or, for a transport with handshakes, as the phone does.
+    async fn line(&self, account: &Account, to: SocketAddr) -> Result<Line, Reading> {
+        let transport = account.hops().first().map_or(Transport::Udp, |hop| hop.transport);
+        let opened = Line::open(transport, to).await.map_err(|error| Reading::Unreachable(error.to_string()))?;
+        if let Some(line) = opened {
+            return Ok(line);
+        }
+        let failed = |error| match error {
+            sipwake::Error::Flow(error) => Reading::NoFlow(error),
+            other => Reading::Unreachable(say::failed(other)),
+        };
+        let trust = self.options.server.trust().map_err(Reading::Unreachable)?;
+        let network = sipwake::Options::default().trust(trust).resolver(Arc::new(self.dns.clone()));
+        let (client, _) = Client::start_with(Arc::new(MemoryStore::default()), network);
+        let key = client.add_account(account.config(), None).await.map_err(failed)?;
+        client.open_flow(&key).await.map(Line::Flow).map_err(failed)
+    }
+
+    async fn read(&self, account: &Account, to: SocketAddr) -> Reading {
+        match self.line(account, to).await {
+            Ok(line) => fetch::bindings(account, line, &self.transcript).await,
+            Err(reading) => reading,
+        }
+    }
+
+    /// Reads the bindings, and decides whether the doctor may write.
     async fn may_go_on(&mut self, to: SocketAddr) -> bool {
-        let mut reading = fetch::bindings(&self.account, to, &self.transcript).await;
-        // Whether a refusal lasts is worth one more request; a wrong password is not.
+        let mut reading = self.read(&self.account, to).await;
+        // One more request shows whether a refusal lasts. A wrong password is not tried again.
         if matches!(reading, Reading::Answered(status) if !matches!(status, 300..=399 | 401 | 407)) {
-            reading = fetch::bindings(&self.account, to, &self.transcript).await;
+            reading = self.read(&self.account, to).await;
         }
         let name = Step::Read.name();
         match reading {
@@ -250,31 +283,31 @@ impl Doctor {
                 let reason = match (bindings.is_empty(), mizutech) {
                     (true, false) => None,
                     (false, _) => Some("other devices are registered"),
-                    (true, true) => {
-                        Some("it is a Mizutech server, where a log-out may end pushes of the user's other devices")
-                    }
+                    (true, true) => Some(
+                        "it is a Mizutech server, and a log-out there may end the pushes of the user's other devices",
+                    ),
                 };
                 self.before = bindings;
                 reason.is_none_or(|reason| self.may_write(reason))
             }
-            Reading::NotOverThisTransport => {
-                self.done(name, true, "not done: bindings are read over UDP and TCP only");
-                self.may_write("the bindings could not be read first")
-            }
             other => {
                 self.done(name, false, &other.in_words());
-                if matches!(other, Reading::Silent | Reading::Unreachable(_)) {
+                if matches!(other, Reading::Silent | Reading::Unreachable(_) | Reading::NoFlow(_)) {
                     self.findings.extend(self.other.take());
                 }
-                if let Reading::Unreachable(reason) = other {
-                    self.found("unreachable", reason, "check address, port, transport and firewall");
+                match other {
+                    Reading::Unreachable(reason) => {
+                        self.found("unreachable", reason, "check address, port, transport and firewall");
+                    }
+                    Reading::NoFlow(error) => self.findings.push(findings::no_flow(&error)),
+                    _ => {}
                 }
                 false
             }
         }
     }
 
-    /// Tells realms and algorithms, and which realm an `X-PIID` would be made for.
+    /// Reports realms and algorithms, and the realm that an `X-PIID` would be made for.
     fn tell_challenges(&mut self, exchanges: &[Exchange]) {
         let values = exchanges.iter().filter_map(|exchange| exchange.response.as_ref()).flat_map(Message::digests);
         let offers: BTreeSet<String> = values
@@ -285,21 +318,21 @@ impl Doctor {
             .collect();
         if !offers.is_empty() {
             let offers = offers.into_iter().collect::<Vec<_>>().join(", ");
-            let text = format!("{offers}; where X-PIID is spoken, it is made for this realm");
+            let text = format!("{offers}; an X-PIID would be for this realm");
             self.done("challenge", true, &text);
         }
     }
 
     fn may_write(&mut self, reason: &str) -> bool {
         if !self.options.write {
-            let what = format!("nothing was written, since {reason}");
-            let change = "run it again with --write if that is all right: it removes what it makes";
+            let what = format!("nothing was written, because {reason}");
+            let change = "run it again with --write if that is fine: the doctor removes its own bindings";
             self.findings.push(Finding::new("needs-write", Weight::Remark, what, change));
         }
         self.options.write
     }
 
-    /// Registers, registers again, changes the token and logs out.
+    /// Registers, registers again, changes the token, unbinds push and logs out.
     async fn live(&mut self) -> Result<(), String> {
         self.transcript.begin(Step::Register);
         let store = Arc::new(MemoryStore::default());
@@ -316,6 +349,9 @@ impl Doctor {
                 Err(reason) => Err(reason),
             };
         }
+        if result.is_ok() && self.registered.is_some() {
+            result = self.unbind(&client, &mut events, &key, &second).await;
+        }
         self.transcript.begin(Step::LogOut);
         let begun = Instant::now();
         client.log_out(&key).await.map_err(say::failed)?;
@@ -326,7 +362,7 @@ impl Doctor {
         result
     }
 
-    /// Starts the phone, as its store left it.
+    /// Starts the phone with its store.
     async fn start(&self, store: &Arc<MemoryStore>) -> Result<(Client, Events, AccountKey), String> {
         let network = sipwake::Options::default()
             .trust(self.options.server.trust()?)
@@ -338,7 +374,7 @@ impl Doctor {
         Ok((client, events, key))
     }
 
-    /// The second account's telephone.
+    /// The second account's phone.
     async fn caller(&self) -> Result<Caller, String> {
         let password = std::env::var(CALLER_PASSWORD).map_err(|_| format!("--call: set {CALLER_PASSWORD}"))?;
         let config = AccountConfig {
@@ -350,10 +386,12 @@ impl Doctor {
         let account = Account::parse(config).map_err(|error| format!("--caller: {}", error.rule))?;
         let hop = account.hops().first().ok_or("--caller: no server")?;
         let server = *dns::addresses(&self.dns, hop).first().ok_or("--caller: no address")?;
-        Caller::open(account, self.account.aor().as_str(), server).await
+        let line = self.line(&account, server).await;
+        let line = line.map_err(|reading| format!("the caller: {}", reading.in_words()))?;
+        Ok(Caller::new(account, self.account.aor().as_str(), line))
     }
 
-    /// Calls the phone that sleeps, wakes it, and gives up once it rings.
+    /// Calls the sleeping phone, wakes it, and gives up once it rings.
     async fn call(
         &mut self,
         mut caller: Caller,
@@ -365,12 +403,12 @@ impl Doctor {
         client.shutdown().await;
         let begun = Instant::now();
         let held = caller.is_held(HOLDS).await;
-        // Whatever became of the call, the phone has to log out.
+        // The phone must log out, however the call ended.
         (*client, *events, _) = self.start(store).await?;
         let status = held?;
         let to = self.account.aor().as_str().to_owned();
         if let Some(refused) = status {
-            self.timed(Step::Call, false, &format!("the caller was answered {refused} at once"), begun);
+            self.timed(Step::Call, false, &format!("the caller got {refused} at once"), begun);
             self.findings.push(call::not_held(refused));
             return Ok(());
         }
@@ -391,8 +429,7 @@ impl Doctor {
             }
         };
         let Some(Ok(_)) = told else {
-            let how = answered
-                .map_or_else(|| "nothing came".to_owned(), |status| format!("the caller was answered {status}"));
+            let how = answered.map_or_else(|| "nothing came".to_owned(), |status| format!("the caller got {status}"));
             self.timed(Step::Call, false, &format!("the phone did not ring: {how}"), begun);
             self.findings.push(answered.filter(|status| *status < 300).map_or_else(call::lost, call::not_held));
             return caller.cancel().await;
@@ -446,7 +483,7 @@ impl Doctor {
                     let text =
                         format!("{trips}, for {} s; {}", registered.expires.as_secs(), registered.verdict.text());
                     self.timed(step, true, &text, begun);
-                    // What push was refused to stays refused in later answers, and the first one says more.
+                    // A refused push stays refused in later responses, and the first response says more.
                     self.registered.get_or_insert(registered);
                 }
                 Ok(_) => {}
@@ -458,6 +495,33 @@ impl Doctor {
                     return Ok(());
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Unbinds push, as for a user who turns calls off and stays registered. Then binds it again, so that the log-out has a
+    /// binding to remove.
+    async fn unbind(
+        &mut self,
+        client: &Client,
+        events: &mut Events,
+        key: &AccountKey,
+        token: &str,
+    ) -> Result<(), String> {
+        self.transcript.begin(Step::Unbind);
+        let begun = Instant::now();
+        client.unbind_push(key).await.map_err(say::failed)?;
+        let mut result = next(events, registered_with(None)).await.map(drop);
+        if result.is_ok() {
+            client.set_token(key, token).await.map_err(say::failed)?;
+            result = next(events, registered_with(Some(token))).await.map(drop);
+        }
+        let text = result.map_or_else(|stop| stop.to_string(), |()| String::new());
+        if text.is_empty() {
+            self.timed(Step::Unbind, true, "registered without push, then with push again", begun);
+        } else {
+            self.findings.push(findings::unbind_refused(&text));
+            self.timed(Step::Unbind, false, &text, begun);
         }
         Ok(())
     }
@@ -478,7 +542,7 @@ impl Doctor {
     }
 
     fn report(&mut self) -> Report {
-        // What another gateway says is told by its own finding.
+        // The other gateway has its own finding.
         let of_first = |exchange: &Exchange| exchange.step != Step::Second;
         let exchanges: Vec<Exchange> = self.transcript.exchanges().into_iter().filter(of_first).collect();
         let hop = self.account.hops().first();
@@ -491,10 +555,12 @@ impl Doctor {
             server: server.as_deref().unwrap_or_default(),
             hosts: &hosts,
             connected: hop.is_some_and(|hop| hop.transport.is_reliable()),
-            old_token: OLD,
+            tokens: [OLD, NEW],
             expires: self.options.server.expires,
         };
-        for finding in findings::find(&facts) {
+        // That the line broke says more than that no response came over it.
+        let broke = self.findings.iter().any(|finding| findings::NO_WAY.contains(&finding.code));
+        for finding in findings::find(&facts).into_iter().filter(|finding| !broke || finding.code != "silent") {
             if !self.findings.iter().any(|known| known.code == finding.code) {
                 self.findings.push(finding);
             }
@@ -526,6 +592,8 @@ impl Doctor {
 
 /// The end of the first token.
 const OLD: &str = "0001";
+/// The end of the second one.
+const NEW: &str = "0002";
 
 /// Returns two tokens of a provider's form that no device has, as long as the longest real ones.
 fn tokens(provider: &Provider) -> [String; 2] {
@@ -534,10 +602,10 @@ fn tokens(provider: &Provider) -> [String; 2] {
         Provider::WebPush => format!("https://doctor.invalid/{}{end}", "x".repeat(150)),
         Provider::Fcm | Provider::FcmOnIos | Provider::Other(_) => format!("sipwake-doctor:{}{end}", "A".repeat(185)),
     };
-    [token(OLD), token("0002")]
+    [token(OLD), token(NEW)]
 }
 
-/// Why a step was not waited for any longer.
+/// Why the doctor stopped waiting for a step.
 enum Stop {
     Failed(Failure),
     TookTooLong,
@@ -547,12 +615,20 @@ impl std::fmt::Display for Stop {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Failed(failure) => failure.fmt(f),
-            Self::TookTooLong => f.write_str("the server did not answer in time"),
+            Self::TookTooLong => f.write_str("the server did not respond in time"),
         }
     }
 }
 
-/// Waits for an event; a failure that is soon retried is waited out once.
+/// A registration with this token, or without push.
+fn registered_with(token: Option<&str>) -> impl Fn(&Event) -> bool {
+    move |event| match event {
+        Event::Registered { registered, .. } => registered.token.as_ref().and_then(|own| own.call()) == token,
+        _ => false,
+    }
+}
+
+/// Waits for an event. If a failure is soon retried, waits once for the retry.
 async fn next(events: &mut Events, wanted: impl Fn(&Event) -> bool) -> Result<Event, Stop> {
     let search = async {
         let mut failures = 0;

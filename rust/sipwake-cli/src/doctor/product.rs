@@ -1,9 +1,9 @@
-//! What to change by server product, where the server says what it is.
+//! What to change for each server product, if the server gives its name.
 
 use super::findings::Finding;
 use super::transcript::{Exchange, Message};
 
-/// A server whose settings are known here.
+/// A server whose settings the doctor knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Product {
     Kamailio,
@@ -11,7 +11,7 @@ pub(super) enum Product {
     Other,
 }
 
-/// More of what a server says is not shown.
+/// Longer texts of a server are cut here.
 const LONGEST: usize = 80;
 
 /// Finding, product, and what to change there.
@@ -26,8 +26,12 @@ const ADVICE: [(&str, Product, &str); 14] = [
         Product::Kamailio,
         "append_to_reply(\"Feature-Caps: *;+sip.pns=\\\"fcm\\\"\\r\\n\") before save(): docs/servers/kamailio.md",
     ),
-    ("two-round-trips", Product::Kamailio, "auth: nonce_expire as long as registrations live, and no one_time_nonce"),
-    ("stale-four-times", Product::Kamailio, "auth: the same secret on all nodes, and no one_time_nonce"),
+    (
+        "two-round-trips",
+        Product::Kamailio,
+        "auth: set nonce_expire to the lifetime of registrations, and do not use one_time_nonce",
+    ),
+    ("stale-four-times", Product::Kamailio, "auth: set the same secret on all nodes, and do not use one_time_nonce"),
     ("lifetime-too-brief", Product::Kamailio, "registrar: lower min_expires"),
     ("lifetime-cut", Product::Kamailio, "registrar: raise max_expires to 3600"),
     ("contact-crowd", Product::Kamailio, "registrar: set max_contacts"),
@@ -35,7 +39,7 @@ const ADVICE: [(&str, Product, &str); 14] = [
     (
         "contact-rewritten",
         Product::Asterisk,
-        "pjsip.conf, endpoint: rewrite_contact=no, for other clients; sipwake copes",
+        "pjsip.conf, endpoint: rewrite_contact=no for other clients; sipwake needs no change",
     ),
     ("lifetime-zero", Product::Asterisk, "pjsip.conf, aor: max_contacts=1 or more"),
     ("lifetime-cut", Product::Asterisk, "pjsip.conf, aor: raise maximum_expiration to 3600"),
@@ -52,7 +56,7 @@ const ADVICE: [(&str, Product, &str); 14] = [
     ),
 ];
 
-/// Returns what the server says that it is.
+/// Returns the server's name for itself.
 pub(super) fn of(exchanges: &[Exchange]) -> Option<(String, Product)> {
     let said = exchanges.iter().filter_map(|exchange| exchange.response.as_ref()).find_map(named)?;
     let known = said.to_ascii_lowercase();
@@ -69,7 +73,7 @@ fn named(response: &Message) -> Option<&str> {
     response.header("Server").or(response.header("User-Agent")).filter(|said| !said.is_empty())
 }
 
-/// Says it in the words of the product's own settings.
+/// Gives the advice with the names of the product's own settings.
 pub(super) fn advise(product: Product, findings: &mut [Finding]) {
     for finding in findings {
         let known = ADVICE.iter().find(|(code, of, _)| *code == finding.code && *of == product);
@@ -115,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_server_says_is_shown_within_bounds() {
+    fn the_name_of_a_server_is_shortened_and_shows_no_control_characters() {
         let (said, product) = of(&[exchange(&format!("\u{1b}[2J{}", "x".repeat(500)))]).expect("it says so");
         assert_eq!((said.chars().count(), product), (LONGEST, Product::Other));
         assert!(!said.contains('\u{1b}'));

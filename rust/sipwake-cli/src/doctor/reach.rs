@@ -1,4 +1,4 @@
-//! Over which transports the server is reached, and what it says in TLS: also beside the transport that was chosen.
+//! The transports that reach the server, and its TLS: not only for the chosen transport.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,15 +27,15 @@ const PATIENCE: Duration = Duration::from_secs(3);
 const SOON: i64 = 21;
 const DAY: i64 = 86_400;
 
-/// What one transport answered.
+/// The result of one transport.
 pub(super) struct Tried {
     pub(super) transport: Transport,
     pub(super) said: Result<String, String>,
     pub(super) finding: Option<Finding>,
 }
 
-/// Tries UDP, TCP and TLS at once: on the port that was given, else each on its own. A port other than SIP's says nothing of a
-/// second one for TLS.
+/// Tries UDP, TCP and TLS at once: on the given port, or else each on its default one. A given port other than SIP's says
+/// nothing about a second port for TLS.
 pub(super) async fn transports(hop: &Hop, ips: &[IpAddr]) -> Vec<Tried> {
     let Some(ip) = ips.first().copied() else { return Vec::new() };
     let at = |transport: Transport| {
@@ -47,7 +47,7 @@ pub(super) async fn transports(hop: &Hop, ips: &[IpAddr]) -> Vec<Tried> {
         }
         .map(|port| SocketAddr::new(ip, port))
     };
-    let name = hop.host.to_string();
+    let name = hop.host.ip().map_or_else(|| hop.host.to_string(), |ip| ip.to_string());
     let (udp, tcp, tls) =
         tokio::join!(udp(at(Transport::Udp)), tcp(at(Transport::Tcp)), tls(at(Transport::Tls), &name));
     [
@@ -120,7 +120,7 @@ async fn tls(to: Option<SocketAddr>, name: &str) -> Option<(Result<String, Strin
     let now = i64::try_from(sipwake::now().wall.as_secs()).unwrap_or(i64::MAX);
     let days = read.map(|(_, certificate)| (certificate.validity().not_after.timestamp() - now).div_euclid(DAY));
     let until = match days {
-        Some(days) if days < 0 => format!(", its certificate ended {} days ago", -days),
+        Some(days) if days < 0 => format!(", its certificate expired {} days ago", -days),
         Some(days) => format!(", its certificate is valid for {days} days"),
         None => String::new(),
     };
@@ -128,14 +128,14 @@ async fn tls(to: Option<SocketAddr>, name: &str) -> Option<(Result<String, Strin
         Finding::new(
             "certificate-ends-soon",
             Weight::Remark,
-            format!("the server's certificate ends in {days} days"),
-            "renew it, and have that done by itself (ACME)",
+            format!("the server's certificate expires in {days} days"),
+            "renew it, and automate the renewal (ACME)",
         )
     });
     Some((Ok(format!("{to} speaks TLS {}{until}", versions.join(" and "))), finding))
 }
 
-/// Returns the certificate that the server showed; nothing is sent to it afterwards.
+/// Returns the server's certificate. Nothing is sent to the server after that.
 async fn handshake(
     to: SocketAddr,
     name: &str,
@@ -154,7 +154,7 @@ async fn handshake(
     }
 }
 
-/// Looks at a certificate and does not judge it: the phone's own connection does.
+/// Reads a certificate without verifying it: the phone's own connection does that.
 #[derive(Debug, Default)]
 struct Shown(Mutex<Option<Vec<u8>>>);
 
@@ -194,7 +194,7 @@ impl ServerCertVerifier for Shown {
     }
 }
 
-/// Whether a keep-alive is answered on a connection (RFC 5626 section 4.4.1); `None` where there is none.
+/// Whether the server responds to a keep-alive on a connection (RFC 5626 section 4.4.1); `None` without a connection.
 pub(super) async fn pong(to: SocketAddr) -> Option<bool> {
     let mut stream = connected(to).await.ok()?;
     stream.write_all(b"\r\n\r\n").await.ok()?;

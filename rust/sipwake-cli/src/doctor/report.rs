@@ -8,7 +8,7 @@ use super::findings::{Finding, Weight};
 use super::transcript::Passed;
 use crate::ladder::{self, Rung};
 
-/// A step that was done.
+/// A finished step.
 #[derive(Clone)]
 pub(super) struct Done {
     pub(super) name: &'static str,
@@ -16,14 +16,14 @@ pub(super) struct Done {
     pub(super) text: String,
 }
 
-/// Everything that was found.
+/// All findings.
 pub(super) struct Report {
     pub(super) aor: String,
     pub(super) server: String,
-    /// What the server says that it is.
+    /// The server's name for itself.
     pub(super) product: Option<String>,
     pub(super) steps: Vec<Done>,
-    /// The heaviest first.
+    /// The most serious one first.
     pub(super) findings: Vec<Finding>,
     pub(super) passed: Vec<Passed>,
 }
@@ -88,11 +88,15 @@ impl Report {
         for Done { name, ok, text: said } in &self.steps {
             let _ = writeln!(body, "<li>{} {name}: {}</li>", if *ok { "✓" } else { "✗" }, text(said));
         }
-        let _ = write!(body, "</ol>\n<h2>What passed</h2>\n{}", ladder::svg(&self.ladder()));
+        let _ = write!(body, "</ol>\n<h2>Messages</h2>\n{}", self.svg());
         format!(
             "<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>sipwake doctor</title>\n\
              <style>body{{font-family:Helvetica,Arial,sans-serif;max-width:60em;margin:2em auto;color:#1d2733}}</style>\n{body}</html>\n"
         )
+    }
+
+    pub(super) fn svg(&self) -> String {
+        ladder::svg(&self.ladder())
     }
 
     fn ladder(&self) -> Vec<ladder::Step> {

@@ -1,4 +1,4 @@
-//! What passed on the wire while the doctor looked, without its secrets: requests, each with the response that it got.
+//! The messages of the doctor's test, without their secrets: requests, each with its response.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use crate::capture::{Packet, without_spaces_in_hints};
 use sipwake::Trace;
 use sipwake::core::sip::{Contact, split_list};
 
-/// What was being tried when a message passed.
+/// The step during which a message was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Step {
     /// The bindings are read, before anything is written.
@@ -21,8 +21,10 @@ pub(super) enum Step {
     Rotate,
     /// The bindings are read at another gateway.
     Second,
-    /// A call to the phone that sleeps.
+    /// A call to the sleeping phone.
     Call,
+    /// The unbind: the push binding is removed, and the phone stays registered.
+    Unbind,
     /// The log-out.
     LogOut,
     /// The bindings are read again.
@@ -38,13 +40,14 @@ impl Step {
             Self::Rotate => "change the token",
             Self::Second => "second gateway",
             Self::Call => "call the sleeping phone",
+            Self::Unbind => "unbind push",
             Self::LogOut => "log out",
             Self::ReadAgain => "read the bindings again",
         }
     }
 }
 
-/// A message as far as a rule looks at it.
+/// The parts of a message that a rule looks at.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Message {
     pub(super) first: String,
@@ -52,7 +55,7 @@ pub(super) struct Message {
 }
 
 impl Message {
-    /// Reads a traced message, also one that a phone would refuse.
+    /// Reads a traced message, even one that a phone would refuse.
     pub(super) fn parse(text: &str) -> Self {
         let text = without_spaces_in_hints(text);
         let mut lines = text.lines();
@@ -74,12 +77,12 @@ impl Message {
         self.all(name).next()
     }
 
-    /// The Contacts that can be read.
+    /// The Contacts that could be read.
     pub(super) fn contacts(&self) -> Vec<Contact<'_>> {
         self.all("Contact").flat_map(split_list).filter_map(Contact::parse).collect()
     }
 
-    /// The answer to a challenge that a request carries, and in a response the challenges.
+    /// The request's answer to a challenge or, in a response, the challenges.
     pub(super) fn digests(&self) -> impl Iterator<Item = &str> {
         ["Authorization", "Proxy-Authorization", "WWW-Authenticate", "Proxy-Authenticate"]
             .into_iter()
@@ -95,7 +98,7 @@ impl Message {
     }
 }
 
-/// Returns a parameter of a challenge or of an answer to one, without quotes.
+/// Returns a parameter of a challenge or of a response to one, without quotes.
 pub(super) fn digest_param<'a>(value: &'a str, name: &str) -> Option<&'a str> {
     let fields = value.split_once(' ').map_or(value, |(_, fields)| fields);
     split_list(fields).find_map(|field| {
@@ -104,14 +107,14 @@ pub(super) fn digest_param<'a>(value: &'a str, name: &str) -> Option<&'a str> {
     })
 }
 
-/// A REGISTER and what was answered.
+/// A REGISTER and its response.
 #[derive(Clone, Debug)]
 pub(super) struct Exchange {
     pub(super) step: Step,
     pub(super) flow: u64,
     pub(super) request: Message,
     pub(super) response: Option<Message>,
-    /// Until the response came.
+    /// The time until the response.
     pub(super) took: Duration,
 }
 
@@ -120,7 +123,7 @@ impl Exchange {
         self.response.as_ref().and_then(Message::status)
     }
 
-    /// Whether the request takes every Contact away that it names.
+    /// Whether the request removes every Contact that it names.
     pub(super) fn removes(&self) -> bool {
         let contacts = self.request.contacts();
         let all = self.request.header("Expires") == Some("0");
@@ -144,13 +147,13 @@ pub(super) struct Passed {
     flow: u64,
 }
 
-/// Collects what passes.
+/// Collects the messages.
 pub(super) struct Transcript {
     begun: Instant,
     inner: Mutex<(Step, Vec<Passed>)>,
 }
 
-/// More than any healthy life needs; a server that sends more is not recorded to the end.
+/// More messages than a normal life needs. The rest is not recorded.
 const MAX_PASSED: usize = 2000;
 
 impl Transcript {
@@ -166,7 +169,7 @@ impl Transcript {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner).1.clone()
     }
 
-    /// What passed, for a capture file.
+    /// The messages, for a capture file.
     pub(super) fn packets(&self) -> Vec<Packet> {
         let wall = sipwake::now().wall.saturating_sub(self.begun.elapsed());
         let packet =

@@ -47,7 +47,7 @@ pub(crate) fn let_register(agent: &mut UserAgent) -> FlowId {
             _ => {}
         }
     }
-    assert!(registered, "what is measured is a registered account");
+    assert!(registered, "the measured account is registered");
     up.expect("registering opens a flow")
 }
 

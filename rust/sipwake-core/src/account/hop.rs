@@ -1,4 +1,4 @@
-//! Where a request goes next, and over what.
+//! The next address of a request, and its transport.
 
 use serde::{Deserialize, Serialize};
 
@@ -105,7 +105,8 @@ impl Hop {
         Self { host: uri.host.clone(), port: uri.port, transport, explicit_transport, path: None }
     }
 
-    /// Reads `ws://host[:port][/path]` and `wss://…` (RFC 6455 section 3), the form in which WebSocket servers are given.
+    /// Reads `ws://host[:port][/path]` and `wss://…` (RFC 6455 section 3), the form in which WebSocket servers are
+    /// named.
     pub(super) fn of_websocket(text: &str) -> Option<Self> {
         let text = text.trim();
         let (scheme, rest) = text.split_once("://")?;
@@ -116,7 +117,7 @@ impl Hop {
         };
         let uri = SipUri::parse(&format!("sip:{authority}"))?;
         let plain = uri.user.is_none() && uri.params.is_empty() && uri.headers.is_none();
-        // RFC 3986 pchar, without what would end the request line or begin a fragment.
+        // The characters of RFC 3986's pchar, without those that would end the request line or begin a fragment.
         let is_path = |path: &str| path.bytes().all(|byte| byte.is_ascii_graphic() && !b"#\"<>\\^`{|}".contains(&byte));
         (plain && path.is_none_or(is_path)).then(|| Self {
             host: uri.host,
@@ -127,7 +128,8 @@ impl Hop {
         })
     }
 
-    /// Returns the hop as a URI from which [`named`](Self::named) reads it again, whatever the account says by then.
+    /// Returns the hop as a URI. [`named`](Self::named) reads it again, even if the account's settings have changed by
+    /// then.
     pub(crate) fn name(&self) -> String {
         let port = self.port.map(|port| format!(":{port}")).unwrap_or_default();
         let host = &self.host;

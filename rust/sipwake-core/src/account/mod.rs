@@ -22,7 +22,7 @@ pub const DEFAULT_EXPIRES: u32 = 3600;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Aor {
     text: Box<str>,
-    /// Where the user part stands in the text.
+    /// The place of the user part in the text.
     user: (u16, u16),
 }
 
@@ -90,71 +90,72 @@ pub struct UpperServer {
     pub domain: Option<String>,
 }
 
-/// What an app states about an account, as plain text; [`Account::parse`] turns it into one that can be trusted.
+/// The settings of an account as the app writes them, in plain text. [`Account::parse`] checks them.
 ///
-/// Serialized it shows the credentials: keep it where secrets are kept.
+/// The serialized form shows the credentials. Keep it where you keep secrets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccountConfig {
     /// The address of record, `sip:alice@example.com` or `alice@example.com`.
     pub aor: String,
     /// The name shown to others.
     pub display_name: Option<String>,
-    /// The user name of the digest answer; the AOR's user part when absent.
+    /// The user name for the digest. `None` means the AOR's user part.
     pub auth_user: Option<String>,
     /// The password, or HA1 values per realm.
     pub credentials: Credentials,
-    /// The registrar's URI; the AOR's domain when absent. Becomes the Request-URI.
+    /// The registrar's URI, which becomes the Request-URI. `None` means the AOR's domain.
     pub registrar: Option<String>,
-    /// A proxy that every request is sent to (RFC 3261 8.1.2), as a URI; it is named in a `Route` with `lr`.
+    /// A proxy that every request is sent to (RFC 3261 section 8.1.2), as a URI. A `Route` with `lr` names it.
     pub outbound_proxy: Option<String>,
     /// Push gateways in order of preference, as SIP URIs, `host:port`, or `ws://` and `wss://` addresses with a path.
     /// Requests are sent to them with the registrar's domain in the Request-URI.
     pub gateways: Vec<String>,
     /// The server behind the gateway.
     pub upper: UpperServer,
-    /// The realm of the upper server, for `X-PIID`, if it is known. Otherwise it is learnt from the challenge.
+    /// The realm of the upper server, for `X-PIID`. `None` means that the client learns it from the challenge.
     pub realm: Option<String>,
-    /// The transport, where no URI names one.
+    /// The transport, if no URI names one.
     pub transport: Option<Transport>,
-    /// The lifetime asked for, in seconds; at least 1.
+    /// The lifetime to ask for, in seconds, at least 1.
     pub expires: u32,
-    /// The `User-Agent` header; left out when absent.
+    /// The `User-Agent` header. `None` leaves it out.
     pub user_agent: Option<String>,
-    /// The instance id of RFC 5626, a URN such as `urn:uuid:…`; must stay the same for one installation.
+    /// The instance id of RFC 5626, a URN such as `urn:uuid:…`. It must stay the same for one installation.
     pub instance_id: Option<String>,
-    /// Seconds between keep-alives on an idle flow (RFC 5626 3.5); none are sent when absent.
+    /// Seconds between keep-alives on an idle flow (RFC 5626 section 3.5). `None` sends none.
     pub keep_alive: Option<u32>,
     /// Registers the address that the server saw (RFC 3581) if it differs from ours, for servers that send calls to the
     /// Contact itself. Not for WebSocket, whose Contact is not an address.
     #[serde(default)]
     pub follow_observed_address: bool,
-    /// Lets `X-PIID`, which is as good as the password, leave over a transport that others can read.
+    /// Allows `X-PIID`, which works like the password, over a transport that others can read.
     #[serde(default)]
     pub allow_cleartext_secrets: bool,
-    /// The weakest hash that a challenge may ask for. One that asks for less is refused, with a warning. `-sess` means
-    /// the same as its base. If absent, any is accepted, except on a network where the same realm asked for more
-    /// before.
+    /// The weakest hash that a challenge may ask for. The client refuses a challenge that asks for a weaker one, with a
+    /// warning. `-sess` means the same as its base. `None` accepts any hash, except on a network where the same realm
+    /// asked for a stronger one before.
     #[serde(default)]
     pub minimum_digest: Option<Algorithm>,
-    /// Takes no 2xx for a success unless the server proves that it knows the password (`rspauth`, RFC 7616 section 3.5). Few
-    /// servers do.
+    /// Takes a 2xx for a success only if the server proves that it knows the password (`rspauth`, RFC 7616 section
+    /// 3.5). Few servers do.
     #[serde(default)]
     pub require_server_proof: bool,
-    /// Answers no challenge to a request inside a call: such a challenge may come from the caller.
+    /// Answers no challenge to a request inside a call, because such a challenge may come from the caller.
     #[serde(default)]
     pub ignore_challenges_in_calls: bool,
-    /// Whether `X-PIID` is sent. When absent: where a gateway or server of Mizutech's is configured, which is by one of the
-    /// [modes](crate::push::Mode), by [`upper`](Self::upper), or by [`gateways`](Self::gateways) with push settings that name
-    /// the `X-MPUSH` dialect. A plain registrar does not get it.
+    /// Whether `X-PIID` is sent. `None` sends it if a gateway or a server by Mizutech is configured: by one of the
+    /// [modes](crate::push::Mode), by [`upper`](Self::upper), or by [`gateways`](Self::gateways) with push settings
+    /// that name the `X-MPUSH` dialect. A plain registrar does not get it.
     #[serde(default)]
     pub send_piid: Option<bool>,
-    /// Sends this phone's key for sealed pushes in each REGISTER that binds a token, as `X-Push-Key`: over TLS, to a
-    /// host in this configuration, and never to a redirect's target. Every hop that sees it can forge sealed pushes.
+    /// Sends this phone's key for sealed pushes, as `X-Push-Key`, in each REGISTER that binds a token. It goes out only
+    /// over TLS and to a host in this configuration, never to a redirect's target. Every hop that sees the key can
+    /// forge sealed pushes.
     #[serde(default)]
     pub send_push_key: bool,
-    /// Believes nothing in a push that neither the app's decryptor nor the phone's own key opened. Such a push
-    /// registers like one without content, and announces and ends no call. Over PushKit, which needs a call, it is one
-    /// from an unknown caller.
+    /// Trusts the content of a push only if the app's decryptor or the phone's own key opened it. Any other push
+    /// registers like one without content, and announces and ends no call. PushKit needs a call, so there it becomes a
+    /// call from an unknown caller.
     #[serde(default)]
     pub sealed_pushes_only: bool,
 }
@@ -215,22 +216,22 @@ pub struct Account {
     sealed_pushes_only: bool,
 }
 
-/// The servers of an account besides its domain: the registrar, and what is in front of it and behind it.
+/// The servers of an account other than its domain: the registrar, and the servers before and behind it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Server {
     registrar: Option<String>,
     outbound_proxy: Option<String>,
-    /// The outbound proxy as a `Route` names it.
+    /// The outbound proxy in the form of a `Route`.
     route: Option<String>,
     gateways: Vec<String>,
     upper: UpperServer,
 }
 
 impl Account {
-    /// Checks and parses what the app states.
+    /// Checks and parses the app's settings.
     ///
     /// # Errors
-    /// A [`FieldError`] that names the field and the rule it broke. Nothing has been sent or stored then.
+    /// A [`FieldError`] names the field and the rule that it broke. Then nothing was sent or stored.
     ///
     /// ```
     /// use sipwake_core::account::{Account, AccountConfig};
@@ -328,8 +329,8 @@ impl Account {
         })
     }
 
-    /// Parses what was stored for an account of ours. The realms of its HA1 values are a server's words, which may be empty,
-    /// long or odd.
+    /// Parses the stored settings of one of our accounts. The server chose the realms of its HA1 values, so they may be
+    /// empty, long or odd.
     pub(crate) fn restore(mut config: AccountConfig) -> Result<Self, FieldError> {
         let credentials = std::mem::replace(&mut config.credentials, Credentials::Ha1(Vec::new()));
         Ok(Self { credentials, ..Self::parse(config)? })
@@ -380,7 +381,7 @@ impl Account {
         self.server.as_deref()?.route.as_deref()
     }
 
-    /// Returns the gateways as they were named: the [`hops`](Self::hops), where there are any.
+    /// Returns the names of the gateways as the app gave them. If there are any, they are the [`hops`](Self::hops).
     pub(crate) fn gateways(&self) -> &[String] {
         self.server.as_deref().map_or(&[], |server| &server.gateways)
     }
@@ -390,22 +391,22 @@ impl Account {
         gateway.is_none_or(|gateway| self.hops.iter().any(|hop| hop.name() == gateway))
     }
 
-    /// Returns the server behind the gateway, where one was named.
+    /// Returns the server behind the gateway, if the app named one.
     pub(crate) fn upper(&self) -> Option<&UpperServer> {
         self.server.as_deref().map(|server| &server.upper)
     }
 
-    /// Returns the lifetime that is asked for, in seconds.
+    /// Returns the lifetime to ask for, in seconds.
     pub(crate) fn expires(&self) -> u32 {
         self.expires
     }
 
-    /// Returns how often an idle flow is kept alive.
+    /// Returns how often to send keep-alives on an idle flow.
     pub(crate) fn keep_alive(&self) -> Option<Duration> {
         self.keep_alive.map(|seconds| Duration::from_secs(u64::from(seconds.max(1))))
     }
 
-    /// Returns the realm for `X-PIID`, where it is known beforehand.
+    /// Returns the realm for `X-PIID`, if the app named one.
     pub(crate) fn realm(&self) -> Option<&str> {
         self.realm.as_deref()
     }
@@ -425,12 +426,12 @@ impl Account {
         self.follow_observed_address
     }
 
-    /// Whether `X-PIID` may go over a transport that others can read.
+    /// Whether `X-PIID` may go over a transport without TLS.
     pub(crate) fn allows_cleartext_secrets(&self) -> bool {
         self.allow_cleartext_secrets
     }
 
-    /// Returns the weakest hash that is answered.
+    /// Returns the weakest hash that may be used.
     pub(crate) fn minimum_digest(&self) -> Option<Algorithm> {
         self.minimum_digest
     }
@@ -440,12 +441,12 @@ impl Account {
         self.require_server_proof
     }
 
-    /// Whether challenges inside a call stay unanswered.
+    /// Whether challenges inside a call get no answer.
     pub(crate) fn ignores_challenges_in_calls(&self) -> bool {
         self.ignore_challenges_in_calls
     }
 
-    /// Whether the app wants `X-PIID` sent or not; `None` where it does not say.
+    /// Whether the app wants `X-PIID` to be sent. `None` if it does not say.
     pub(crate) fn send_piid(&self) -> Option<bool> {
         self.send_piid
     }
@@ -455,12 +456,12 @@ impl Account {
         self.send_push_key
     }
 
-    /// Whether only pushes that the app's decryptor opened are believed.
+    /// Whether only pushes count that the app's decryptor opened.
     pub(crate) fn believes_sealed_pushes_only(&self) -> bool {
         self.sealed_pushes_only
     }
 
-    /// Returns the servers that a REGISTER can go to, best first; never empty.
+    /// Returns the servers that a REGISTER can go to, best first. The list is never empty.
     pub fn hops(&self) -> &[Hop] {
         &self.hops
     }
@@ -547,7 +548,7 @@ fn parse_uri(field: &'static str, text: &str) -> Result<SipUri, FieldError> {
     uri_or_host(text).ok_or_else(|| FieldError::malformed(field, "a sip: or sips: URI (RFC 3261 section 19.1)"))
 }
 
-/// Reads a SIP URI, also one that stands without its scheme.
+/// Reads a SIP URI, with or without its scheme.
 pub(crate) fn uri_or_host(text: &str) -> Option<SipUri> {
     let text = text.trim();
     let has_scheme = text.get(..4).is_some_and(|s| s.eq_ignore_ascii_case("sip:"))
@@ -574,7 +575,7 @@ fn check_credentials(credentials: &Credentials) -> Result<(), FieldError> {
     }
 }
 
-/// RFC 5626 4.1: a URN; what may stand between `<` and `>` inside a quoted string.
+/// RFC 5626 4.1: a URN, with only those characters that may be between `<` and `>` inside a quoted string.
 fn check_instance(instance: Option<&str>) -> Result<(), FieldError> {
     let Some(instance) = instance else { return Ok(()) };
     check_text("instance_id", instance, MAX_FIELD)?;

@@ -2,55 +2,82 @@
 
 use uuid::Uuid;
 
+use super::headers::is_of;
 use super::{Companion, Error, headers};
 use crate::account::AccountKey;
 use crate::call::{Decline, HangUp};
 use crate::calls::{Invited, State, of_cancel};
 use crate::clock::Now;
 use crate::event::Ended;
+use crate::sip::Message;
 
 /// What the other stack does with an INVITE.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Invite {
-    /// It rings, under the name that its push has, if one came.
+    /// It rings, with the UUID of its push if one came.
     Ring {
         /// The call.
         call: Uuid,
-        /// Another INVITE of this call rings already, on another way: no second screen, and one of them is answered.
+        /// Another INVITE of this call, over another route, is ringing already. Show no second screen, and answer only
+        /// one of them.
         again: bool,
     },
-    /// The user answered before it came: accept it without a further question.
+    /// The user answered before it came. Accept it without asking the user again.
     Accept {
         /// The call.
         call: Uuid,
     },
-    /// It does not ring: answer it with this status.
+    /// It does not ring. Send this status.
     Refuse {
-        /// The call, which is over or answered already; `None` where nobody is called here.
+        /// The call, which is over or answered already. `None` if nobody here is called.
         call: Option<Uuid>,
         /// The status.
         status: u16,
     },
 }
 
-/// How many INVITEs of each call the other stack holds: a gateway that forks cancels one while another continues.
+/// How many INVITEs of one call are told apart. Of the others, only their number is known.
+const MAX_BRANCHES: usize = 16;
+
+/// The INVITEs of each call that the other stack holds. A gateway that forks cancels one while another one continues.
 #[derive(Debug, Default)]
-pub(super) struct Held(Vec<(Uuid, u32)>);
+pub(super) struct Held(Vec<(Uuid, Vec<HeldInvite>)>);
+
+/// One INVITE that rings, or rang.
+#[derive(Debug)]
+struct HeldInvite {
+    /// The branch of its topmost Via, if the stack shows it. Its CANCEL and its retransmissions have the same one (RFC
+    /// 3261 section 9.1).
+    branch: Option<String>,
+    cancelled: bool,
+}
 
 impl Held {
-    fn add(&mut self, call: Uuid) {
-        match self.0.iter_mut().find(|(known, _)| *known == call) {
-            Some((_, count)) => *count += 1,
-            None => self.0.push((call, 1)),
+    fn add(&mut self, call: Uuid, invite: &Message) {
+        let branch = invite.branch();
+        let index = self.0.iter().position(|(known, _)| *known == call).unwrap_or_else(|| {
+            self.0.push((call, Vec::new()));
+            self.0.len() - 1
+        });
+        let all = &mut self.0[index].1;
+        let retransmitted = branch.is_some() && all.iter().any(|known| known.branch.as_deref() == branch);
+        if !retransmitted && all.len() < MAX_BRANCHES {
+            all.push(HeldInvite { branch: branch.map(str::to_owned), cancelled: false });
         }
     }
 
-    /// One of them is gone. Returns whether it was the last.
-    fn take(&mut self, call: Uuid) -> bool {
-        let Some((_, count)) = self.0.iter_mut().find(|(known, _)| *known == call) else { return true };
-        *count = count.saturating_sub(1);
-        let last = *count == 0;
+    /// Cancels one of them. Returns whether none is left.
+    fn take(&mut self, call: Uuid, cancel: &Message) -> bool {
+        let Some((_, all)) = self.0.iter_mut().find(|(known, _)| *known == call) else { return true };
+        let branch = cancel.branch();
+        let same = all.iter().position(|known| branch.is_some() && known.branch.as_deref() == branch);
+        // If the CANCEL or the stack does not show the branch, any INVITE counts as the cancelled one.
+        let index = same.or_else(|| all.iter().position(|known| !known.cancelled));
+        if let Some(index) = index {
+            all[index].cancelled = true;
+        }
+        let last = all.iter().all(|known| known.cancelled);
         if last {
             self.forget(call);
         }
@@ -62,7 +89,7 @@ impl Held {
     }
 }
 
-/// What is answered to the INVITEs of a call that is over without the other stack's doing.
+/// The status for the INVITEs of a call that ended without the other stack.
 pub(super) fn refusal(state: Option<State>) -> Option<u16> {
     match state {
         Some(State::Over(Ended::LoggedOut)) => Some(480),
@@ -72,14 +99,18 @@ pub(super) fn refusal(state: Option<State>) -> Option<u16> {
 }
 
 impl Companion {
-    /// An INVITE outside of a dialog came to the other stack, for this account; `headers` are all of its header fields,
-    /// or at least `From`, `Call-ID` and, if it has them, `P-Asserted-Identity` and `X-Push-ID`.
+    /// The other stack got an INVITE outside of a dialog for this account. `headers` are all of its header fields, or
+    /// at least `From`, `Call-ID` and, if it has them, `P-Asserted-Identity` and `X-Push-ID`.
     ///
     /// # Errors
-    /// [`Error::NoSuchAccount`], [`Error::Lacks`], and other errors of headers.
+    /// [`Error::NoSuchAccount`], [`Error::Lacks`], [`Error::Method`], [`Error::InDialog`], and other errors of headers.
     pub fn invited(&mut self, account: &AccountKey, headers: &[(&str, &str)], now: Now) -> Result<Invite, Error> {
         self.agent.registration(account)?;
         let invite = headers::message("INVITE sip:beside.invalid SIP/2.0", headers)?;
+        is_of(&invite, "INVITE")?;
+        if invite.to().is_some_and(|to| to.tag().is_some()) {
+            return Err(Error::InDialog);
+        }
         if invite.call_id().is_none_or(str::is_empty) {
             return Err(Error::Lacks("Call-ID"));
         }
@@ -94,7 +125,7 @@ impl Companion {
             Invited::Refused(status) => Invite::Refuse { call: None, status },
         };
         if let Invite::Ring { call, .. } | Invite::Accept { call } = invited {
-            self.held.add(call);
+            self.held.add(call, &invite);
         }
         self.drain(now);
         Ok(invited)
@@ -115,7 +146,7 @@ impl Companion {
         Ok(state == State::Ringing)
     }
 
-    /// The other stack has accepted an INVITE of this call; others of the same call are answered with 486.
+    /// The other stack has accepted an INVITE of this call. Others of the same call get 486.
     ///
     /// # Errors
     /// [`Error::NoSuchCall`], [`Error::NotInvited`], [`Error::Answered`], [`Error::Over`].
@@ -167,19 +198,19 @@ impl Companion {
         }))
     }
 
-    /// A CANCEL came to the other stack, which answers its INVITE with 487; `headers` are the CANCEL's; `Reason` says
-    /// whether the call was answered elsewhere (RFC 3326). Returns how the call ended; `None` while another INVITE of
-    /// it rings.
+    /// The other stack got a CANCEL, and responds to its INVITE with 487. `headers` are those of the CANCEL: `Reason`
+    /// says whether the call was answered elsewhere (RFC 3326), and `Via` says which of several INVITEs it is for.
+    /// Returns how the call ended, or `None` while another INVITE of it rings.
     ///
     /// # Errors
     /// [`Error::NoSuchCall`], [`Error::Answered`], [`Error::Over`], and what may be wrong with headers.
     pub fn cancelled(&mut self, call: Uuid, headers: &[(&str, &str)], now: Now) -> Result<Option<Ended>, Error> {
         let cancel = headers::message("CANCEL sip:beside.invalid SIP/2.0", headers)?;
         if self.live(call)? == State::Answered {
-            // RFC 3261 section 9.2: it has no effect on a call that was accepted.
+            // RFC 3261 section 9.2: a CANCEL has no effect on a call that was accepted.
             return Err(Error::Answered);
         }
-        if !self.held.take(call) {
+        if !self.held.take(call, &cancel) {
             return Ok(None);
         }
         let how = of_cancel(&cancel);
@@ -187,7 +218,7 @@ impl Companion {
         Ok(Some(how))
     }
 
-    /// Another device of the user has answered: the server has said so in another way than a CANCEL.
+    /// Another device of the user has answered, and the server said so in another way than by a CANCEL.
     ///
     /// # Errors
     /// As [`ended`](Self::ended).
@@ -195,7 +226,7 @@ impl Companion {
         self.ended(call, Ended::AnsweredElsewhere, now)
     }
 
-    /// The call is over at the other stack. From here on no late push or INVITE of it makes a sound.
+    /// The call is over in the other stack. From here on, no late push or INVITE of it makes a sound.
     ///
     /// # Errors
     /// [`Error::NoSuchCall`], [`Error::Over`]: an end is reported once.
@@ -207,7 +238,7 @@ impl Companion {
         Ok(())
     }
 
-    /// How a call stands that is not over.
+    /// The state of a call, or an error if it is over or unknown.
     fn live(&self, call: Uuid) -> Result<State, Error> {
         match self.agent.state_of(call).ok_or(Error::NoSuchCall)? {
             State::Over(_) => Err(Error::Over),

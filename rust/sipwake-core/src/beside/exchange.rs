@@ -1,4 +1,4 @@
-//! Which REGISTER an answer is to, and what follows from it.
+//! Which REGISTER a response belongs to, and what follows from it.
 
 use std::time::Duration;
 
@@ -11,27 +11,27 @@ use crate::push::Verdict;
 use crate::sip::{Contact, Message};
 use crate::user_agent::UserAgent;
 
-/// REGISTERs of one account whose responses may still come, besides the current one.
+/// How many earlier REGISTERs of an account may still get a response.
 const MAX_OLD: usize = 4;
-/// Call-IDs of one account of which the last answered CSeq is known.
+/// For how many Call-IDs of an account the last answered CSeq is remembered.
 const MAX_CALL_IDS: usize = 4;
-/// A stack that answers more challenges than this to one REGISTER has the wrong password.
+/// If a stack answers more challenges than this to one REGISTER, its password is wrong.
 const MAX_CHALLENGES: u8 = 4;
 
 /// A response to a REGISTER, as the other stack shows it.
 #[derive(Debug, Clone, Copy)]
 pub struct Heard<'a> {
-    /// The [number](Register::number) of what was sent, if the app knows it.
+    /// The [number](Register::number) of the REGISTER, if the app knows it.
     pub register: Option<u64>,
     /// The Call-ID of the other stack's REGISTER. If it is among the headers, it is taken from there.
     pub call_id: Option<&'a str>,
-    /// Its CSeq, likewise. With both, responses out of order can be assigned.
+    /// Its CSeq, in the same way. With both, responses that come out of order find their REGISTER.
     pub cseq: Option<u32>,
-    /// The status. 408 where none came.
+    /// The status. 408 if no response came.
     pub status: u16,
-    /// The reason phrase; empty if the stack hides it.
+    /// The reason phrase. Empty if the stack does not show it.
     pub phrase: &'a str,
-    /// The header fields, as many as the stack shows: in any case, folded or not, lists in one line or in several.
+    /// The header fields that the stack shows: in upper or lower case, folded or not, lists in one line or in several.
     pub headers: &'a [(&'a str, &'a str)],
 }
 
@@ -42,7 +42,7 @@ impl<'a> Heard<'a> {
     }
 }
 
-/// What an answer means.
+/// What a response means.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     /// What to do.
@@ -51,24 +51,24 @@ pub struct Answer {
     pub verdict: Option<Verdict>,
     /// How long the binding lives.
     pub expires: Option<Duration>,
-    /// When the other stack is to register again at the latest, from now: [`Output::Register`] says so, too.
+    /// How soon the other stack has to register again, at the latest. [`Output::Register`] says so, too.
     pub refresh_in: Option<Duration>,
 }
 
-/// What follows from an answer.
+/// What follows from a response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Next {
-    /// Nothing, until an [`Output::Register`].
+    /// Nothing, until an [`Output::Register`] comes.
     Nothing,
     /// Take the [tags](Companion::register_tags) and register at once: without what the server refused, for a longer
     /// time, at the redirect's target, or to remove what the server still lists. A former Contact to remove may come
     /// first, in its own REGISTER.
     Again,
-    /// Answer the challenge. Where `changed`, what the REGISTER says has changed, too: take the
-    /// [tags](Companion::register_tags). A stack that repeats its request by itself is asked to register again.
+    /// Answer the challenge. If `changed`, the REGISTER must now say something else: take the
+    /// [tags](Companion::register_tags) first. Ask a stack that repeats its request by itself to register again.
     Authenticate {
-        /// The server made something possible that the request did not say, as `X-PIID` for its realm.
+        /// The challenge made something possible that the request did not say, such as `X-PIID` for its realm.
         changed: bool,
         /// The `uri` of the digest, if it is not the Request-URI.
         digest_uri: Option<String>,
@@ -77,12 +77,12 @@ pub enum Next {
     Wait {
         /// Why.
         failure: Failure,
-        /// For how long; `None`: until the app changes something.
+        /// For how long. `None` means: until the app changes something.
         retry_in: Option<Duration>,
     },
     /// The log-out is over.
     LoggedOut(Removed),
-    /// It answers an earlier REGISTER than the one that is waited for, and says nothing about that.
+    /// It is a response to an earlier REGISTER, and says nothing about the current one.
     Old,
 }
 
@@ -92,22 +92,22 @@ impl From<Next> for Answer {
     }
 }
 
-/// A REGISTER that was written.
+/// A REGISTER that the client has written.
 #[derive(Debug)]
 struct Exchange {
     register: Register,
     flow: FlowId,
-    /// At the gateway in use.
+    /// It is for the gateway in use.
     main: bool,
     branch: String,
     request: Message,
     /// The app has taken its tags.
     taken: bool,
-    /// Call-ID and CSeq under which the other stack sent it.
+    /// The Call-ID and CSeq that the other stack sent it with.
     sent_as: Option<(String, u32)>,
-    /// Numbers of the REGISTERs that were challenged before it: the stack may go by those.
+    /// The numbers of the challenged REGISTERs before it. The stack may still use those.
     before: Vec<u64>,
-    /// Another one has taken its place.
+    /// A later REGISTER has replaced it.
     old: bool,
 }
 
@@ -117,20 +117,20 @@ impl Exchange {
     }
 }
 
-/// What is known of an account's stack.
+/// What is known about the stack of an account.
 #[derive(Debug)]
 struct Stack {
     account: AccountKey,
-    /// The app tells its Contact.
+    /// The app tells us its Contact.
     tells_contact: bool,
-    /// The tags that were taken last.
+    /// The tags that the app took last.
     last: Option<Register>,
     challenges: u8,
-    /// The last CSeq that was answered, by Call-ID.
+    /// The last answered CSeq of each Call-ID.
     answered: Vec<(String, u32)>,
 }
 
-/// The REGISTERs that were written and not answered.
+/// The REGISTERs that have no final response yet.
 #[derive(Debug, Default)]
 pub(super) struct Exchanges {
     hops: Vec<(FlowId, Hop)>,
@@ -139,13 +139,13 @@ pub(super) struct Exchanges {
     written: u64,
 }
 
-/// Which REGISTER an answer is to.
+/// The REGISTER that a response belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Found {
     At(usize),
-    /// None that is waited for.
+    /// An earlier one that nothing waits for.
     Old,
-    /// The stack has sent one by itself.
+    /// One that the stack sent by itself.
     Unasked,
 }
 
@@ -159,7 +159,7 @@ impl Exchanges {
         self.all.retain(|exchange| exchange.flow != flow);
     }
 
-    /// A message goes out on a flow. Returns whose stack is to register, if it is a REGISTER that was not seen before.
+    /// The client sends a message on a flow. If it is a new REGISTER, returns the account whose stack has to register.
     pub(super) fn written(&mut self, flow: FlowId, bytes: &[u8], agent: &mut UserAgent) -> Option<AccountKey> {
         if !bytes.starts_with(b"REGISTER ") {
             return None;
@@ -214,7 +214,7 @@ impl Exchanges {
         &mut self.stacks[index]
     }
 
-    /// The REGISTER that is waited for at the gateway in use.
+    /// The current REGISTER for the gateway in use.
     fn current(&self, account: &AccountKey) -> Option<usize> {
         self.all.iter().position(|known| known.main && !known.old && known.register.account == *account)
     }
@@ -228,8 +228,8 @@ impl Exchanges {
         register
     }
 
-    /// Finds what an answer is to: by its number, by Call-ID and CSeq, or else the one whose tags were taken first. An answer
-    /// that may be to either of two is none to the later one: what it proves would be wrong.
+    /// Finds the REGISTER of a response: by number, by Call-ID and CSeq, or otherwise the one whose tags were requested first.
+    /// If two REGISTERs are possible, it is not the later one: what the response proves would be wrong.
     fn find(&mut self, account: &AccountKey, heard: &Heard<'_>, id: Option<(&str, u32)>) -> Result<Found, Error> {
         let of = |known: &Exchange| known.register.account == *account;
         if let Some(number) = heard.register {
@@ -253,7 +253,7 @@ impl Exchanges {
         Ok(first.or_else(|| self.current(account)).map_or(Found::Unasked, Found::At))
     }
 
-    /// No further response to a REGISTER with this CSeq is expected.
+    /// Notes that a REGISTER with this CSeq gets no further response.
     fn note_answered(&mut self, account: &AccountKey, id: Option<(&str, u32)>) {
         let Some((call_id, cseq)) = id else { return };
         let answered = &mut self.stack(account).answered;
@@ -274,27 +274,41 @@ impl Exchanges {
     }
 }
 
-/// The Contact URI of a stack without push parameters.
+/// The Contact URI of a stack, without push parameters.
 pub(super) fn base_of(contact: &str) -> Result<String, Error> {
-    // A URI alone keeps its parameters, which in a Contact without `<` would be the header's (RFC 3261 section 20.10).
+    // Without `<`, parameters would belong to the Contact header (RFC 3261 section 20.10). A plain URI keeps its
+    // parameters.
     let contact = contact.trim();
     let uri = if contact.contains('<') { Contact::parse(contact).ok_or(Error::Contact)?.uri } else { contact };
     bare(uri).filter(|base| base.len() <= crate::account::MAX_FIELD).ok_or(Error::Contact)
 }
 
 impl Companion {
-    /// Returns what the other stack's next REGISTER must say: the same again until it is answered, or something is
-    /// wished otherwise. Call it before each REGISTER, or once if the stack repeats what it was given. Do what
+    /// Returns what the other stack's next REGISTER must say. It stays the same until a response comes or the app wants
+    /// something else. Call it before each REGISTER, or once if the stack repeats what it was given. Do what
     /// [`poll_output`](Self::poll_output) returns before you send it.
     ///
     /// # Errors
-    /// [`Error::NoSuchAccount`]; [`Error::NothingToSend`] where only gateways that were left still hold something.
+    /// [`Error::NoSuchAccount`]. [`Error::NothingToSend`] if only left gateways still hold something.
     pub fn register_tags(&mut self, account: &AccountKey, now: Now) -> Result<Register, Error> {
         self.agent.with_registration(account, now, |registration| registration.ask_now())?;
         self.drain(now);
         let index = self.exchanges.current(account).ok_or(Error::NothingToSend)?;
         self.outputs.retain(|output| !matches!(output, Output::Register(due) if due == account));
         Ok(self.exchanges.take(index))
+    }
+
+    /// Asks the other stack to register now ([`Output::Register`]), unless it was asked and the response has not come yet.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchAccount`].
+    pub fn register(&mut self, account: &AccountKey, now: Now) -> Result<(), Error> {
+        self.agent.registration(account)?;
+        if self.exchanges.current(account).is_none() {
+            self.agent.with_registration(account, now, |registration| registration.ask_now())?;
+            self.drain(now);
+        }
+        Ok(())
     }
 
     /// Returns the REGISTERs that remove bindings at gateways that were left, for a stack that can reach them. Hand in
@@ -339,8 +353,8 @@ impl Companion {
     /// Takes a response to a REGISTER of the other stack, and says what follows from it.
     ///
     /// # Errors
-    /// [`Error::NoSuchAccount`], [`Error::NothingAsked`], [`Error::NoSuchRegister`], [`Error::Status`] and what may be wrong with
-    /// headers. Nothing was changed then.
+    /// [`Error::NoSuchAccount`], [`Error::NothingAsked`], [`Error::NoSuchRegister`], [`Error::Status`], [`Error::Method`] and what may
+    /// be wrong with headers. Nothing was changed then.
     pub fn heard(&mut self, account: &AccountKey, heard: &Heard<'_>, now: Now) -> Result<Answer, Error> {
         self.agent.registration(account)?;
         if !(100..700).contains(&heard.status) {
@@ -348,6 +362,7 @@ impl Companion {
         }
         let phrase = if heard.phrase.chars().any(char::is_control) { "" } else { heard.phrase };
         let response = headers::message(&format!("SIP/2.0 {} {phrase}", heard.status), heard.headers)?;
+        headers::is_of(&response, "REGISTER")?;
         if heard.status < 200 {
             return Ok(Next::Nothing.into());
         }
@@ -374,7 +389,7 @@ impl Companion {
             }
         };
         if self.exchanges.all[index].old {
-            // The stack may still answer the challenge to it.
+            // The stack may still answer its challenge.
             if !challenge {
                 self.exchanges.all.remove(index);
                 self.exchanges.note_answered(account, id);
@@ -403,7 +418,7 @@ impl Companion {
         let bytes = headers::answer(&exchange.request, heard.status, phrase, &response);
         self.agent.handle_answer(exchange.flow, &bytes, now);
         if without_piid {
-            // The stack did not say what it might have: it does so next.
+            // The stack left out `X-PIID`, which the next REGISTER has.
             let _ = self.agent.with_registration(account, now, |registration| registration.ask_now());
         }
         self.drain(now);
@@ -413,15 +428,17 @@ impl Companion {
     fn challenged(&mut self, account: &AccountKey, exchange: Exchange, response: &Message, now: Now) -> Answer {
         let stack = self.exchanges.stack(account);
         stack.challenges = stack.challenges.saturating_add(1);
-        let wrong = stack.challenges > MAX_CHALLENGES;
+        if stack.challenges > MAX_CHALLENGES {
+            stack.challenges = 0;
+            let before = self.outputs.len();
+            self.agent.give_up_credentials(account, &exchange.branch, now);
+            self.drain(now);
+            return self.follows(account, before, now);
+        }
         self.agent.handle_challenge(account, &exchange.branch, response, now);
         self.drain(now);
         let current = self.exchanges.current(account);
         let changed = current.is_none_or(|index| !self.exchanges.all[index].register.says_what(&exchange.register));
-        if wrong {
-            self.exchanges.stack(account).challenges = 0;
-            return Next::Wait { failure: Failure::WrongCredentials, retry_in: None }.into();
-        }
         self.outputs.retain(|output| !matches!(output, Output::Register(due) if due == account));
         let digest_uri = current.and_then(|index| self.exchanges.all[index].register.digest_uri.clone());
         if let Some(index) = current {
@@ -429,14 +446,14 @@ impl Companion {
             next.before = exchange.before;
             next.before.push(exchange.register.number);
             if !changed && exchange.taken {
-                // Anybody who took the tags has those of the next one.
+                // The app already has what the next REGISTER says, because it took the same tags.
                 self.exchanges.take(index);
             }
         }
         Next::Authenticate { changed, digest_uri }.into()
     }
 
-    /// Learns the other stack's Contact from the registrar's list, where the app does not tell it.
+    /// Learns the other stack's Contact from the registrar's list, if the app does not tell it.
     fn learn_contact(
         &mut self,
         account: &AccountKey,
@@ -461,7 +478,7 @@ impl Companion {
         Ok(())
     }
 
-    /// What an answer has led to.
+    /// The result of a response.
     fn follows(&mut self, account: &AccountKey, before: usize, now: Now) -> Answer {
         let mut answer = Answer::from(Next::Nothing);
         for output in self.outputs.iter().skip(before) {

@@ -1,9 +1,10 @@
-//! Headers as another stack prints them: in any case, folded, several values in one line or one in each.
+//! Headers in the forms that other stacks print: in upper or lower case, folded, several values in one line or one in
+//! each.
 
 use super::Error;
 use crate::sip::{Message, is_token};
 
-/// What the companion's own request stands for, and what is the other stack's affair.
+/// The header fields that our own request determines, and those that concern only the other stack.
 const OTHERS: [&str; 15] = [
     "via",
     "v",
@@ -38,7 +39,14 @@ pub(super) fn message(start: &str, headers: &[(&str, &str)]) -> Result<Message, 
     Ok(Message::parse((text + "\r\n").as_bytes())?)
 }
 
-/// Whether a line of a message may end here: only before white space, where the next one is folded (RFC 3261 section 7.3.1).
+/// Refuses the headers of another request. Only a `CSeq` shows that.
+pub(super) fn is_of(message: &Message, method: &'static str) -> Result<(), Error> {
+    let other = message.cseq().is_some_and(|cseq| cseq.method != method);
+    if other { Err(Error::Method(method)) } else { Ok(()) }
+}
+
+/// Whether a value keeps to one header: a line may end only before white space, which folds it (RFC 3261 section
+/// 7.3.1).
 fn is_value(value: &str) -> bool {
     let value = value.trim();
     let mut bytes = value.bytes().peekable();
@@ -56,7 +64,7 @@ fn is_value(value: &str) -> bool {
     true
 }
 
-/// Writes the response to our own request that has what another stack's response had.
+/// Writes a response to our own request, with what the response to the other stack said.
 pub(super) fn answer(request: &Message, status: u16, phrase: &str, heard: &Message) -> Vec<u8> {
     let mut text = format!("SIP/2.0 {status} {phrase}\r\n");
     let ours = request.all_headers().filter(|(name, _)| ["Via", "From", "To", "Call-ID", "CSeq"].contains(name));
@@ -83,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_be_another_header_is_refused() {
+    fn a_value_that_would_start_another_header_is_refused() {
         for header in [
             ("X", "a\r\nY: b"),
             ("X", "a\rb"),

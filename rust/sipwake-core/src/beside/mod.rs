@@ -73,13 +73,14 @@ pub use self::register::Register;
 /// One thing to do.
 #[derive(Debug)]
 pub enum Output {
-    /// Store this record, or remove it, before anything is sent that was given out after it.
+    /// Store this record, or remove it, before you send anything that came after this output.
     Save(Record),
     /// Read the record under this key again, and hand it in ([`Companion::handle_loaded`]).
     Load(String),
-    /// Have the other stack register now: with what [`Companion::register_tags`] says.
+    /// Make the other stack register now, with what [`Companion::register_tags`] says.
     Register(AccountKey),
-    /// Answer each INVITE of this call that the other stack holds with this status: its caller gave up, or the user logged out.
+    /// Respond with this status to each INVITE of this call that the other stack holds. Its caller gave up, or the user
+    /// logged out.
     Refuse {
         /// The call.
         call: Uuid,
@@ -90,16 +91,18 @@ pub enum Output {
     Event(Box<Event>),
 }
 
-/// A log-out that no answer has proven or accepted: the other stack still has to send what [`Companion::register_tags`] says.
+/// A log-out that no response has proven or accepted. The other stack still has to send what
+/// [`Companion::register_tags`] says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pending {
-    /// By which the companion knows it.
+    /// The account's id.
     pub account: AccountKey,
     /// The address of record.
     pub aor: String,
     /// The user name of the digest answer.
     pub auth_user: String,
-    /// The password or, in a later process, HA1 for each realm that has asked: enough for stacks that take HA1.
+    /// The password or, in a later process, HA1 for each realm that has asked. That is enough for stacks that accept
+    /// HA1.
     pub credentials: Credentials,
 }
 
@@ -109,21 +112,21 @@ pub struct Companion {
     exchanges: Exchanges,
     held: Held,
     outputs: VecDeque<Output>,
-    /// The store refused something, or could not be read, and the app waits to hear that it is stored after all.
+    /// The store refused something or could not be read. The app waits to hear when everything is stored.
     owes_durable: bool,
-    /// The address that stands for this network: what was heard in the clear does not outlive it.
+    /// An address that stands for the current network. What a server said without TLS counts only on the network where
+    /// it did.
     local: IpAddr,
 }
 
 impl Companion {
-    /// Returns a companion without accounts, which takes over the log-outs that an earlier process could not have
-    /// delivered.
+    /// Returns a companion without accounts. It takes over the log-outs that an earlier process could not deliver.
     ///
-    /// `seed` must be unguessable and new for each process; `removals` is the stored record
-    /// [`REMOVALS`](crate::snapshot::REMOVALS), if there is one. The records are the client's own: an app that changes from one to
-    /// the other takes its bindings along.
+    /// `seed` must be unguessable and new for each process. `removals` is the stored record
+    /// [`REMOVALS`](crate::snapshot::REMOVALS), if there is one. The records are the same as the client's, so an app
+    /// that changes from one to the other keeps its bindings.
     pub fn new(seed: [u8; 32], removals: Option<&[u8]>, now: Now) -> Self {
-        // No address of ours is known: each process is on a network of its own.
+        // We do not know our address, so each process gets a network of its own.
         let [a, b, c, ..] = seed;
         let mut companion = Self {
             agent: UserAgent::new(seed, removals, now),
@@ -142,12 +145,13 @@ impl Companion {
 
     /// Adds an account, or changes the settings of the one with the same AOR and registrar.
     ///
-    /// The gateway's transport is the one that the other stack uses: say it in `gateways` or `transport`, since what others can
-    /// read does not get `X-PIID`. `stored` is the account's own record (see [`binding_key`](crate::snapshot::binding_key)).
+    /// The gateway's transport is the one that the other stack uses. Say it in `gateways` or `transport`, because
+    /// `X-PIID` is not sent where others can read it. `stored` is the account's own record (see
+    /// [`binding_key`](crate::snapshot::binding_key)).
     ///
     /// # Errors
-    /// [`Error::Field`] for more accounts than there may be, and for `require_server_proof`, which only the stack that computes
-    /// the digest can do.
+    /// [`Error::Field`] for too many accounts, and for `require_server_proof`. Only the stack that computes the digest
+    /// can check the proof.
     pub fn add_account(
         &mut self,
         account: Account,
@@ -204,6 +208,38 @@ impl Companion {
         self.agent.unbind_push(account, now)?;
         self.drain(now);
         Ok(())
+    }
+
+    /// Keeps pushes from disturbing an account's user until then, or ends this with `None`: as
+    /// [`UserAgent::set_do_not_disturb`]. The other stack is asked to register without push and, when the time is over,
+    /// with it.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchAccount`].
+    pub fn set_do_not_disturb(&mut self, account: &AccountKey, until: Option<Duration>, now: Now) -> Result<(), Error> {
+        self.agent.set_do_not_disturb(account, until, now)?;
+        self.drain(now);
+        Ok(())
+    }
+
+    /// Returns until when an account's user does not want to be disturbed, as time since 1970. `None` if they may be
+    /// disturbed.
+    pub fn do_not_disturb(&self, account: &AccountKey) -> Option<Duration> {
+        self.gate().do_not_disturb(account)
+    }
+
+    /// Takes the public part of this phone's key for sealed pushes: as [`UserAgent::set_push_key`]. It goes with the tags of accounts
+    /// that [send it](crate::account::AccountConfig::send_push_key).
+    #[cfg(feature = "sealed")]
+    pub fn set_push_key(&mut self, key: &crate::sealed::PushKey, now: Now) {
+        self.agent.set_push_key(key, now);
+        self.drain(now);
+    }
+
+    /// Whether an account sends the key for sealed pushes, which is not here yet.
+    #[cfg(feature = "sealed")]
+    pub fn wants_push_key(&self) -> bool {
+        self.agent.wants_push_key()
     }
 
     /// Logs out: as [`UserAgent::log_out`]. The log-out is stored. [`pending`](Self::pending) names it, in later processes too,
@@ -264,7 +300,8 @@ impl Companion {
         self.agent.gate()
     }
 
-    /// Sets how long an announced call is waited for: as [`UserAgent::set_call_policy`]; what concerns answers is the stack's.
+    /// Sets how long an announced call is waited for, as [`UserAgent::set_call_policy`]. The stack itself decides about
+    /// answers.
     pub fn set_call_policy(&mut self, policy: CallPolicy) {
         self.agent.set_call_policy(policy);
     }
@@ -286,7 +323,7 @@ impl Companion {
         self.drain(now);
     }
 
-    /// Does what time asks for: ends calls whose INVITE never came, and asks for REGISTERs that are due.
+    /// Does what is due now: ends calls whose INVITE never came, and asks for due REGISTERs.
     pub fn handle_timeout(&mut self, now: Now) {
         self.watching(now, |agent| agent.handle_timeout(now));
     }
@@ -296,7 +333,7 @@ impl Companion {
         self.agent.poll_timeout()
     }
 
-    /// Takes what became of an [`Output::Save`], soon after it: until then nothing that was wished is [durable](Self::is_durable). A
+    /// Takes the result of an [`Output::Save`], soon after it: until then no command of the app is [durable](Self::is_durable). A
     /// record that the store refused comes again, as from [`UserAgent::handle_saved`].
     pub fn handle_saved(&mut self, id: SaveId, result: Result<(), String>, now: Now) {
         self.owes_durable |= result.is_err();
@@ -342,15 +379,15 @@ impl Companion {
         self.agent.accounts()
     }
 
-    /// Plays the other side of every flow: each is open as soon as it is asked for, and a REGISTER on it is one that the other
-    /// stack is to send.
+    /// Plays the other side of every flow. Each flow is up as soon as the client asks for it. The other stack has to
+    /// send each REGISTER on it.
     fn drain(&mut self, now: Now) {
         self.agent.stand_beside();
         while let Some(output) = self.agent.poll_output() {
             match output {
                 event::Output::Save(record) => self.outputs.push_back(Output::Save(record)),
                 event::Output::Load(key) => self.outputs.push_back(Output::Load(key)),
-                // That each save was answered is no news.
+                // The app hears that everything is stored only if something was not.
                 event::Output::Event(event) if *event == Event::Durable && !self.owes_durable => {}
                 event::Output::Event(event) => {
                     self.owes_durable &= *event != Event::Durable;
@@ -375,7 +412,7 @@ impl Companion {
         }
     }
 
-    /// Does something by which calls may end whose INVITEs the other stack holds.
+    /// Runs a step that may end calls whose INVITEs the other stack has.
     fn watching<T>(&mut self, now: Now, act: impl FnOnce(&mut UserAgent) -> T) -> T {
         let ringing = self.agent.ringing_beside();
         let done = act(&mut self.agent);

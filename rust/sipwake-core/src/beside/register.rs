@@ -1,4 +1,4 @@
-//! The REGISTER that another stack sends: what of it is ours to say.
+//! The REGISTER that another stack sends: the parts of it that we decide.
 
 use std::fmt;
 
@@ -42,8 +42,8 @@ impl Register {
         self.expires == 0
     }
 
-    /// Reads a REGISTER that was written for the flow to this hop. `base` is its Contact URI without push parameters; `shown` tells
-    /// which Contact URIs are more than our name for one that is not known.
+    /// Reads a REGISTER that was written for the flow to this hop. `base` is its Contact URI without push parameters.
+    /// `shown` says whether a Contact URI is a real one, and not our name for an unknown one.
     pub(super) fn read(
         number: u64,
         account: AccountKey,
@@ -94,17 +94,17 @@ impl Register {
 
     /// Whether another REGISTER says the same.
     pub(super) fn says_what(&self, other: &Self) -> bool {
-        // A Contact that was learnt in between was sent before anyway.
+        // If the Contact became known in between, the REGISTER with it was sent before anyway.
         let contact = self.contact.as_ref().zip(other.contact.as_ref()).is_none_or(|(a, b)| a == b);
         contact && self.tags == other.tags && self.expires == other.expires && self.removed == other.removed
     }
 
-    /// Whether a header of this name is in it.
+    /// Whether it has a header with this name.
     pub(super) fn has(&self, header: &str) -> bool {
         self.tags.headers.iter().any(|tag| tag.name.eq_ignore_ascii_case(header))
     }
 
-    /// The Contact URI that a server lists for it, without our parameters; `None` where it is another's.
+    /// The Contact URI that a server lists for it, without our parameters. `None` if the listed one is not ours.
     pub(super) fn base_in(&self, listed: &Contact<'_>) -> Option<String> {
         let uri = listed.parsed()?;
         let ours = &self.tags.uri_params;
@@ -121,7 +121,7 @@ pub(super) fn bare(uri: &str) -> Option<String> {
     Some(without(uri, |name| ours(&name.to_ascii_lowercase())))
 }
 
-/// A URI without the parameters of these names.
+/// A URI without the parameters with these names.
 fn without(uri: &str, gone: impl Fn(&str) -> bool) -> String {
     let (base, params) = uri.split_once(';').unwrap_or((uri, ""));
     texts(params).filter(|(name, _)| !gone(name)).fold(base.to_owned(), |text, (name, value)| match value {
@@ -130,7 +130,7 @@ fn without(uri: &str, gone: impl Fn(&str) -> bool) -> String {
     })
 }
 
-/// Parameters as they stand, byte for byte.
+/// The parameters of a URI, byte for byte.
 fn texts(params: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
     let pieces = params.split(';').map(str::trim).filter(|piece| !piece.is_empty());
     pieces.map(|piece| piece.split_once('=').map_or((piece, None), |(name, value)| (name, Some(value))))

@@ -1,4 +1,4 @@
-//! Reads the answer to a REGISTER: continues by itself where another request of the same chain will do.
+//! Reads the response to a REGISTER. If another request of the same chain is enough, it continues by itself.
 
 use std::time::Duration;
 
@@ -8,23 +8,24 @@ use crate::digest::{self, Challenge, Next, ServerProof, Unusable, parse_challeng
 use crate::event::Failure;
 use crate::flows::Flows;
 use crate::outbox::Outbox;
+use crate::payload::shown_name;
 use crate::push::Shown;
 use crate::record::Decision;
 use crate::record::words::{Milliseconds, Status};
-use crate::sip::{CSeq, Contact, Message, SipUri, Start};
+use crate::sip::{CSeq, Contact, Message, NameAddr, SipUri, Start};
 use crate::trust::{Trusted, Warning};
 
 use super::listed::observed;
 
-/// No honest registrar asks for a longer `Min-Expires`, in seconds.
+/// The longest `Min-Expires` that is believed, in seconds. No honest registrar asks for more.
 pub(crate) const MAX_MIN_EXPIRES: u32 = 30 * 24 * 3600;
-/// The longest that `Retry-After` is obeyed.
+/// The longest `Retry-After` that is followed.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
 
-/// A nonce that is older may have expired on its way, and not every server says `stale` then.
+/// A nonce that is older may have expired on its way. Not every server says `stale` then.
 const SLOW: Duration = Duration::from_secs(10);
 
-/// What an answer to the REGISTER in flight means.
+/// What a response to the REGISTER in flight means.
 #[derive(Debug)]
 pub(crate) enum Outcome {
     /// It is not final.
@@ -33,9 +34,9 @@ pub(crate) enum Outcome {
     Again,
     /// A 2xx.
     Accepted(Box<Sent>, ServerProof),
-    /// Another final answer.
+    /// Another final response.
     Refused { sent: Box<Sent>, code: u16, failure: Failure, retry_after: Option<Duration> },
-    /// The credentials do not satisfy those who ask for them.
+    /// The server or a proxy does not accept the credentials.
     Denied(Failure),
 }
 
@@ -49,7 +50,7 @@ impl Binding {
         outbox: &mut Outbox,
         now: Now,
     ) -> Option<Outcome> {
-        // RFC 3261 section 8.1.3.3: a second Via means that it was meant for somebody else.
+        // RFC 3261 section 8.1.3.3: a response with a second Via is meant for somebody else.
         if message.values("Via").count() != 1 {
             return None;
         }
@@ -80,7 +81,7 @@ impl Binding {
             || names.into_iter().any(|name| name.to_ascii_lowercase().contains("mizu"));
         let outcome = match code {
             200..=299 => {
-                self.proven |= self.flow == Some(sent.way.flow);
+                self.proven |= self.flow == Some(sent.destination.flow);
                 self.removes_bare = false;
                 who.refused = false;
                 let proof = self.take_next_nonce(message, who, now);
@@ -98,10 +99,18 @@ impl Binding {
         };
         self.nonces(who).forget_answers();
         if matches!(outcome, Outcome::Refused { .. } | Outcome::Denied(_)) && !matches!(code, 408 | 423 | 503) {
-            // It may have been for its sake.
+            // The server may have refused because of this URI.
             who.memory.auth_uri = None;
         }
         Some(outcome)
+    }
+
+    /// Forgets the nonces if this REGISTER used one without being asked.
+    pub(crate) fn doubt_nonce(&mut self, sent: &Sent, code: u16, who: &mut Registrant, outbox: &mut Outbox) {
+        if sent.chain.ahead {
+            self.nonces(who).invalidate_all();
+            outbox.note(who.key(), Decision::NonceForgotten { status: Status(code) });
+        }
     }
 
     #[expect(clippy::too_many_arguments, reason = "the parts that an answer may touch")]
@@ -117,36 +126,41 @@ impl Binding {
     ) -> Outcome {
         let asks = matches!(sent.purpose(), Purpose::Query(_));
         let blames_nonce = sent.blames_nonce(code);
-        // The nonce has served its request: what follows uses it ahead of being asked, as another chain would.
+        // The nonce has done its work for this request. The next one uses it without waiting for a challenge, as a new
+        // chain would.
         (sent.chain.challenged, sent.chain.auth) = (false, digest::Attempt::default());
-        // And whatever was in doubt before it is settled.
+        // That also clears earlier doubts.
         (sent.chain.asked_at, sent.chain.refused_once) = (None, false);
         if blames_nonce {
             self.nonces(who).invalidate_all();
             outbox.note(who.key(), Decision::NonceForgotten { status: Status(code) });
-            // It may be the several Contacts that are refused; a challenge will tell.
+            // The reason may be the several Contacts. A challenge will tell.
             sent.chain.doubted = code == 400 && !sent.chain.single_contact;
             sent.chain.single_contact |= code == 400;
-            // Where each nonce serves once, every other request is lost to that: those do not count.
+            // If each nonce is valid only once, every other request is refused for it. Those do not count.
             sent.chain.requests = sent.chain.requests.saturating_sub(1);
             return self.again(sent, code, message);
         }
         match code {
-            // A server that dropped the push provider still holds the Contact, and finds it without `pn-*` (RFC 3261 19.1.4).
+            // A server that dropped the push provider still holds the Contact, and finds it without `pn-*` (RFC 3261
+            // 19.1.4).
             555 if sent.purpose().removes() && !sent.chain.without_push => {
                 (sent.chain.without_push, sent.chain.single_contact) = (true, true);
                 return self.again(sent, code, message);
             }
-            // What is too long to be read is held without what makes it so, if at all.
-            400 | 413 | 414 | 513
-                if sent.purpose().removes() && sent.pushes_in_uri() && (code != 400 || sent.removed.is_empty()) =>
+            // If the server can't read a URI of this length, it holds the Contact without what makes it long, if at
+            // all.
+            _ if sent.purpose().removes()
+                && sent.pushes_in_uri()
+                && may_be_too_long(code, message)
+                && (code != 400 || sent.removed.is_empty()) =>
             {
                 let too_long = sent.chain.refused_as_it_is || speaks_of_length(message) || code != 400;
                 sent.chain.refused_as_it_is = true;
                 sent.chain.without_push |= too_long;
                 self.removes_bare |= too_long;
-                // It was not for their number that several were refused.
-                sent.chain.single_contact &= !too_long;
+                // The number of Contacts was not the reason. But what is removed beside a live binding stays alone.
+                sent.chain.single_contact &= !too_long || matches!(sent.purpose(), Purpose::Vacate(_));
                 return self.again(sent, code, message);
             }
             300..=399 => {
@@ -176,20 +190,25 @@ impl Binding {
                 self.note_learnt(who, flows);
                 return self.again(sent, code, message);
             }
-            // RFC 5626 11.6: the edge proxy cannot do outbound.
+            // RFC 5626 11.6: the edge proxy does not support outbound.
             439 if !who.memory.no_outbound => {
                 who.memory.no_outbound = true;
                 self.note_learnt(who, flows);
                 return self.again(sent, code, message);
             }
-            400 if !sent.removed.is_empty() && !sent.chain.single_contact => {
+            // One Contact too many, or a former one that is too long.
+            _ if !sent.removed.is_empty()
+                && !sent.chain.single_contact
+                && (code == 400 || (!sent.pushes_in_uri() && may_be_too_long(code, message))) =>
+            {
                 sent.chain.single_contact = true;
                 return self.again(sent, code, message);
             }
-            // OpenSIPS and Asterisk take Contacts of 255 bytes at most. As after a 555, service without push is better than none.
-            400 | 413 | 414 | 513 if matches!(sent.purpose(), Purpose::Bind) && sent.pushes_in_uri() => {
+            // OpenSIPS and Asterisk accept Contacts of at most 255 bytes. As after a 555, service without push is
+            // better than none.
+            _ if matches!(sent.purpose(), Purpose::Bind) && sent.pushes_in_uri() && may_be_too_long(code, message) => {
                 outbox.note(who.key(), Decision::PushRefused { status: Status(code) });
-                if sent.chain.refused_as_it_is || speaks_of_length(message) || matches!(code, 413 | 414 | 513) {
+                if sent.chain.refused_as_it_is || speaks_of_length(message) || code != 400 {
                     contact_refused(&mut sent, message, who, now);
                     self.note_learnt(who, flows);
                 } else {
@@ -210,10 +229,10 @@ impl Binding {
         }
     }
 
-    /// Sends the chain's next request, unless it has gone on for too long.
+    /// Sends the chain's next request, unless the chain has had too many.
     pub(crate) fn again(&mut self, mut sent: Box<Sent>, code: u16, message: &Message) -> Outcome {
         if code < 300 {
-            // The nonce has served its request.
+            // The nonce has done its work for this request.
             (sent.chain.challenged, sent.chain.auth) = (false, digest::Attempt::default());
         }
         if sent.chain.requests >= MAX_REQUESTS {
@@ -240,33 +259,40 @@ impl Binding {
         let nonces = self.nonces.as_deref_mut().unwrap_or(&mut who.memory.nonces);
         nonces.turn_to(self.peer.host());
         sent.chain.auth.demand(who.account.minimum_digest());
-        if !sent.way.transport.is_secure() {
+        if !sent.destination.transport.is_secure() {
             sent.chain.auth.doubt_realms();
         }
         let slow = sent.chain.asked_at.is_some_and(|at| now.boot.saturating_sub(at) >= SLOW);
         if slow && challenges.iter().all(|challenge| !challenge.stale) {
             sent.chain.auth.excuse();
-            sent.chain.refused_once = true;
+            sent.chain.refused_late = true;
         }
         sent.chain.asked_at = Some(sent.sent_at);
         let same_nonce = challenges.iter().any(|challenge| nonces.holds(challenge));
         let mut next = sent.chain.auth.judge(&challenges, who.account.credentials(), nonces, now);
         if next == Next::WrongCredentials && who.memory.auth_uri.take().is_some() {
-            // Not the password but the URI that the server wanted it hashed with may be wrong.
+            // The reason may not be the password, but the URI that the server wanted in the digest.
             (sent.chain.without_auth_uri, sent.chain.refused_once) = (true, true);
             sent.chain.auth.excuse();
             next = sent.chain.auth.judge(&challenges, who.account.credentials(), nonces, now);
         }
         let doubtful = next == Next::WrongCredentials && !same_nonce && !who.refused;
         if doubtful && !std::mem::replace(&mut sent.chain.refused_once, true) {
-            // A server that restarts loses the nonce that it gave, and not every one says `stale` then.
+            // A server that restarts loses its nonces, and not every server says `stale` then.
             sent.chain.auth.excuse();
             next = sent.chain.auth.judge(&challenges, who.account.credentials(), nonces, now);
         }
         let exhausted = next == Next::NoUsableChallenge(Unusable::EndlessChallenges);
-        if exhausted && sent.chain.refused_once && challenges.iter().all(|challenge| !challenge.stale) {
-            // It never said that a nonce was at fault.
+        let refused = sent.chain.refused_once || sent.chain.refused_late;
+        if exhausted && refused && challenges.iter().all(|challenge| !challenge.stale) {
+            // It never said that the nonce was stale.
             next = Next::WrongCredentials;
+        }
+        if sent.chain.ahead && next == Next::NoUsableChallenge(Unusable::NoDigestChallenge) {
+            // The server refuses the nonce at hand and forgets to give another one.
+            self.nonces(who).invalidate_all();
+            outbox.note(who.key(), Decision::NonceForgotten { status: Status(code) });
+            return self.again(sent, code, message);
         }
         match next {
             Next::Answer => {
@@ -282,7 +308,7 @@ impl Binding {
         }
     }
 
-    /// Moves our Contact to where the server saw us, if the app wants that. After a 401 this costs nothing.
+    /// Moves our Contact to the address that the server saw, if the app wants that. After a 401 this costs nothing.
     fn follow_observed(&mut self, message: &Message, who: &Registrant, flows: &Flows) {
         let wanted = who.account.follows_observed_address() && self.moves < MAX_MOVES;
         let (Some(address), Some(up)) = (observed(message).filter(|_| wanted), self.up(flows)) else { return };
@@ -292,7 +318,8 @@ impl Binding {
         }
     }
 
-    /// Where a 3xx leads, the server's first choice first (RFC 3261 section 8.1.3.4). What must not be followed is told.
+    /// Where a 3xx leads: the server's first choice that may be followed (RFC 3261 section 8.1.3.4). Refused targets
+    /// become warnings.
     fn redirect_to(&self, message: &Message, who: &Registrant, flows: &Flows, outbox: &mut Outbox) -> Option<Redirect> {
         let from = self.up(flows)?.transport;
         let contacts = message.contacts();
@@ -317,7 +344,7 @@ impl Binding {
         Some(Redirect { uri: (message.code() != Some(305)).then(|| uri.to_string()), hop })
     }
 
-    /// The server's proofs that would be right by now.
+    /// Every `rspauth` that can be right by now.
     #[cfg(feature = "replay")]
     pub(crate) fn right_proofs(&self, who: &Registrant) -> Vec<zeroize::Zeroizing<String>> {
         let nonces = self.nonces.as_deref().unwrap_or(&who.memory.nonces);
@@ -337,7 +364,7 @@ impl Binding {
         proof
     }
 
-    /// Notes the realm for `X-PIID`, and tells a realm that is not the one from before.
+    /// Notes the realm for `X-PIID`, and warns if it differs from the one before.
     pub(super) fn note_realm(
         &mut self,
         challenges: &[Challenge],
@@ -358,21 +385,29 @@ impl Binding {
         }
     }
 
-    /// `X-Sy.AuthURI` comes with a 200, or with the very challenge that is to be answered with it.
+    /// Takes `X-Sy.AuthURI`. It comes with a 200, or with the challenge whose response has to use it.
     pub(super) fn take_auth_uri(&self, message: &Message, who: &mut Registrant, flows: &Flows, outbox: &mut Outbox) {
-        let Some(text) = message.header("X-Sy.AuthURI").filter(|text| text.len() <= crate::account::MAX_FIELD) else {
-            return;
-        };
-        let Some(uri) = SipUri::parse(text).filter(|_| who.memory.auth_uri.as_deref() != Some(text)) else { return };
-        if Trusted::by(&who.account).digest_uri(&uri) {
-            who.memory.auth_uri = Some(text.into());
-            self.note_learnt(who, flows);
-        } else {
-            outbox.warn(&who.key, Warning::AuthUriRefused { uri: text.to_owned() });
+        let mut refused = None;
+        for text in message.headers("X-Sy.AuthURI").filter(|text| !text.is_empty()) {
+            let in_brackets = NameAddr::parse(text).filter(|_| text.contains('<'));
+            let uri = in_brackets.map_or(text, |name_addr| name_addr.uri);
+            let is_allowed = |uri: &SipUri| Trusted::by(&who.account).digest_uri(uri);
+            if uri.len() <= crate::account::MAX_FIELD && SipUri::parse(uri).as_ref().is_some_and(is_allowed) {
+                if who.memory.auth_uri.as_deref() != Some(uri) {
+                    who.memory.auth_uri = Some(uri.into());
+                    self.note_learnt(who, flows);
+                }
+                return;
+            }
+            refused.get_or_insert(uri);
+        }
+        if let Some(uri) = refused.and_then(shown_name) {
+            outbox.warn(&who.key, Warning::AuthUriRefused { uri });
         }
     }
 
-    /// What was just learnt may be a lie where others can write along: it is remembered with the network that it is of.
+    /// On a flow without TLS somebody else may have forged what the server just said. So it is remembered with its
+    /// network.
     pub(crate) fn note_learnt(&self, who: &mut Registrant, flows: &Flows) {
         if let Some(up) = self.up(flows).filter(|up| !up.transport.is_secure()) {
             who.memory.heard_at = Some(up.local.ip());
@@ -381,7 +416,8 @@ impl Binding {
 }
 
 impl Sent {
-    /// Servers refuse a used nonce in many ways: forget it, and ask for a new one.
+    /// Whether the nonce may be the reason for a refusal. Servers refuse a used nonce with many statuses. It is
+    /// forgotten then, and the server gives a new one.
     fn blames_nonce(&self, code: u16) -> bool {
         let unrelated = match &self.chain.purpose {
             Purpose::Bind => false,
@@ -393,8 +429,15 @@ impl Sent {
 }
 
 fn push_refused(sent: &mut Sent, who: &mut Registrant, now: Now) {
+    who.memory.unconfirmed = None;
+    if !sent.pushes_in_uri() && sent.removed.iter().any(|uri| uri.contains(";pn-")) {
+        // The provider of a former Contact is refused. Nothing is known of the one in use.
+        sent.chain.single_contact = true;
+        return;
+    }
     let spoke_rfc8599 = who.push.as_ref().and_then(|push| push.pn_provider(&sent.spoken)).is_some();
-    // What the server refuses it does not hold, and its `pn-*` would be refused again if it were named for removal.
+    // The server does not hold what it refuses. If its `pn-*` were named in a removal, the server would refuse that,
+    // too.
     if who.memory.bound.as_ref().is_none_or(|bound| bound.uri.expose() != sent.uri) {
         who.forget_contact(&sent.uri);
     }
@@ -409,25 +452,39 @@ fn push_refused(sent: &mut Sent, who: &mut Registrant, now: Now) {
     }
 }
 
-/// A server that stores Contacts in a short column says so in its own words.
+/// Whether the server complains about a length. A server that stores Contacts in a short column says so in its own
+/// words.
 fn speaks_of_length(message: &Message) -> bool {
     let text = reason(message).to_ascii_lowercase();
     ["too long", "too large", "too big", "length", "exceed"].iter().any(|words| text.contains(words))
 }
 
+/// Whether the length of our Contact may be the reason. With other statuses, servers have to say that something is too
+/// long: "exceeded" may be the number of Contacts there.
+fn may_be_too_long(code: u16, message: &Message) -> bool {
+    let says = || {
+        let text = reason(message).to_ascii_lowercase();
+        let long = ["too long", "too large", "too big"].iter().any(|words| text.contains(words));
+        long || (text.contains("exceed") && ["uri", "length"].iter().any(|words| text.contains(words)))
+    };
+    matches!(code, 400 | 413 | 414 | 513)
+        || (code >= 400 && !matches!(code, 408 | 423 | 439 | 503 | 504 | 555) && says())
+}
+
 fn contact_refused(sent: &mut Sent, message: &Message, who: &mut Registrant, now: Now) {
+    who.memory.unconfirmed = None;
     who.forget_contact(&sent.uri);
     who.memory.shown = Shown::NoRfc8599;
     who.memory.refused_at = Some(now.wall.as_secs());
     who.memory.refused_why = Some(reason(message).into());
-    // What writes into the Contact URI beside RFC 8599 would be refused again.
+    // Another dialect that writes into the Contact URI would be refused, too.
     sent.chain.without_push = who.push.as_ref().is_some_and(|push| push.spoken(Shown::NoRfc8599) == sent.spoken);
 }
 
-/// The header fields in which servers say more than the status line does.
+/// The header fields in which servers say more than in the status line.
 const SAYS_WHY: [&str; 3] = ["Warning", "P-Registrar-Error", "Reason"];
 
-/// Returns what a response says of its reason, in the server's own words.
+/// Returns the reason of a response in the server's own words.
 pub(crate) fn reason(message: &Message) -> String {
     let Start::Response { reason, .. } = &message.start else { return String::new() };
     let printable = |text: &str, most| text.chars().filter(|c| !c.is_control()).take(most).collect::<String>();

@@ -1,4 +1,4 @@
-//! A binding that another SIP stack makes in our place: the Contact is that stack's, and so are the answers to challenges.
+//! A binding that another SIP stack makes in our place. The Contact is that stack's, and the stack answers challenges.
 
 use super::{Binding, Piid, Registrant};
 use crate::clock::Now;
@@ -15,20 +15,20 @@ impl Registrant {
         self.stands_at.is_some()
     }
 
-    /// From here on another stack registers. Its Contact is the one that was bound last or, until it is known, a name that goes
-    /// nowhere.
+    /// From here on another stack registers. Its Contact is the last one that was bound. As long as there is none, it
+    /// is a name that leads nowhere.
     pub(crate) fn stand_beside(&mut self) {
         let known = self.memory.bound.as_ref().map(|bound| bound.base().to_owned());
         self.stands_at = Some(Box::new(known.unwrap_or_else(|| self.nowhere())));
     }
 
-    /// The other stack's Contact URI without push parameters. Returns whether that is news.
+    /// Notes the other stack's Contact URI without push parameters. Returns whether it has changed.
     pub(crate) fn stand_at(&mut self, base: &str) -> bool {
         let before = self.stands_at.replace(Box::new(base.to_owned()));
         before.is_none_or(|before| *before != base)
     }
 
-    /// Whether a Contact URI is the name that stands for one that is not known.
+    /// Whether a Contact URI is the name that stands for an unknown one.
     pub(crate) fn is_nowhere(&self, uri: &str) -> bool {
         self.is_beside()
             && uri.strip_prefix(&self.nowhere()).is_some_and(|rest| rest.is_empty() || rest.starts_with(';'))
@@ -40,13 +40,13 @@ impl Registrant {
 }
 
 impl Binding {
-    /// The REGISTER in flight: its branch and its Contact URI without push parameters.
+    /// The REGISTER in flight: its branch, and its Contact URI without push parameters.
     pub(crate) fn sent(&self) -> Option<(&str, &str)> {
         self.sent.as_ref().map(|sent| (sent.branch.as_str(), sent.base.as_str()))
     }
 
-    /// Takes a challenge to the REGISTER in flight, which the other stack answers: only the realm and the digest's URI count
-    /// here. The next REGISTER may say more than this one.
+    /// Takes a challenge to the REGISTER in flight. The other stack responds to it, so only the realm and the digest's URI
+    /// matter here. The next REGISTER may say more than this one.
     pub(crate) fn challenged_beside(
         &mut self,
         message: &Message,
@@ -64,12 +64,12 @@ impl Binding {
         self.note_realm(&challenges, who, flows, outbox);
         let nonces = self.nonces(who);
         challenges.iter().for_each(|challenge| nonces.learn(challenge, now));
-        // The realms are kept, for the record of a log-out; the nonces are the other stack's.
+        // The realms are kept for the record of a log-out. The nonces belong to the other stack.
         nonces.invalidate_all();
         self.ask_anew();
     }
 
-    /// The REGISTER in flight was sent with this Contact URI, apart from its push parameters.
+    /// Notes that the REGISTER in flight was sent with this Contact URI. Its push parameters stay.
     pub(crate) fn sent_from(&mut self, base: &str) {
         if let Some(sent) = &mut self.sent
             && let Some(params) = sent.uri.strip_prefix(sent.base.as_str())
@@ -79,7 +79,7 @@ impl Binding {
         }
     }
 
-    /// The other stack sent what was written before the one in flight, which had no `X-PIID`.
+    /// The other stack sent the REGISTER that was written before the one in flight. That one had no `X-PIID`.
     pub(crate) fn sent_without_piid(&mut self) {
         if let Some(sent) = &mut self.sent {
             sent.piid = Piid::None;

@@ -1,14 +1,14 @@
-//! Our Contact, and those that go away beside it.
+//! Our Contact, and those that a REGISTER removes beside it.
 
 use std::net::SocketAddr;
 
-use super::{Binding, Purpose, Registrant};
+use super::{Binding, MAX_CLEANUPS, Purpose, Registrant};
 use crate::account::Transport;
 use crate::clock::Now;
 use crate::flows::{Flows, Up};
 use crate::push::{self, Dialect, Push, Removal, Tag, Tags};
 use crate::redact::Secret;
-use crate::snapshot::{Bound, TokenWish};
+use crate::snapshot::{ConfirmedBinding, WantedToken};
 
 pub(super) struct OurContact {
     pub(super) uri: String,
@@ -17,7 +17,7 @@ pub(super) struct OurContact {
 }
 
 impl Binding {
-    /// Returns the Contact URI without push parameters; `None` while the flow is not up.
+    /// Returns the Contact URI without push parameters. `None` while the flow is not up.
     pub(crate) fn contact_base(&self, who: &Registrant, flows: &Flows) -> Option<String> {
         let up = self.up(flows)?;
         Some(who.contact_base_at(&up, self.seen.as_deref(), &who.sent_by(&up)))
@@ -36,10 +36,10 @@ impl Registrant {
         let address = seen.as_deref().unwrap_or(sent_by);
         match up.transport {
             Transport::Udp => [scheme, user, "@", address].concat(),
-            // RFC 7118 5.2.2: the URI's transport is `ws` for both, TLS or not. The name goes nowhere, so it can stay the
-            // same on every connection: the binding is renewed and leaves no old Contact behind.
+            // RFC 7118 5.2.2: the URI's transport is `ws` with and without TLS. The name leads nowhere, so it can stay
+            // the same on every connection: the binding is renewed and leaves no old Contact behind.
             Transport::Ws | Transport::Wss => [scheme, user, "@", sent_by, ";transport=ws"].concat(),
-            // RFC 5630 section 3.1.4: `sips:` says TLS already, `transport=tls` is not for it.
+            // RFC 5630 section 3.1.4: `sips:` already means TLS and does not go with `transport=tls`.
             Transport::Tls if secure => [scheme, user, "@", address, ";transport=tcp"].concat(),
             transport => [scheme, user, "@", address, ";transport=", transport.param()].concat(),
         }
@@ -53,8 +53,8 @@ impl Registrant {
         up.local.to_string()
     }
 
-    /// The binding that a REGISTER is about, where it takes one away.
-    pub(super) fn bound_for<'a>(&'a self, purpose: &'a Purpose) -> Option<&'a Bound> {
+    /// The binding that a REGISTER removes, if it removes one.
+    pub(super) fn bound_for<'a>(&'a self, purpose: &'a Purpose) -> Option<&'a ConfirmedBinding> {
         match purpose {
             Purpose::Remove => self.memory.bound.as_ref(),
             Purpose::Vacate(bound) => Some(&**bound),
@@ -62,7 +62,7 @@ impl Registrant {
         }
     }
 
-    /// `bare` leaves out what stands in the Contact: the server refuses to read it.
+    /// `bare` leaves out the push parameters of the Contact, because the server refuses to read them.
     pub(super) fn contact(
         &self,
         push: Option<&Push>,
@@ -72,7 +72,7 @@ impl Registrant {
         bare: bool,
     ) -> OurContact {
         let bound = self.bound_for(purpose);
-        let base = bound.map_or(base, Bound::base);
+        let base = bound.map_or(base, ConfirmedBinding::base);
         let tags = match push {
             Some(push) => push.write(spoken, self.says(purpose), self.memory.token.last()),
             None => Tags::default(),
@@ -99,15 +99,15 @@ impl Registrant {
         let bound = self.memory.bound.as_ref().and_then(|bound| bound.token.as_ref());
         match (purpose, &self.memory.token) {
             (Purpose::Query(provider), _) => push::Binding::Query(provider.as_deref()),
-            (Purpose::Remove, wish) => push::Binding::LoggedOut(bound.or(wish.last())),
-            (Purpose::Vacate(bound), wish) => push::Binding::LoggedOut(bound.token.as_ref().or(wish.last())),
-            (Purpose::Bind, TokenWish::Bind(token)) => push::Binding::Token(token),
-            (Purpose::Bind, TokenWish::Unbind(_)) => push::Binding::Unbound,
-            (Purpose::Bind, TokenWish::NoneYet) => push::Binding::NoneYet,
+            (Purpose::Remove, wanted) => push::Binding::LoggedOut(bound.or(wanted.last())),
+            (Purpose::Vacate(bound), wanted) => push::Binding::LoggedOut(bound.token.as_ref().or(wanted.last())),
+            (Purpose::Bind, WantedToken::Bind(token)) => push::Binding::Token(token),
+            (Purpose::Bind, WantedToken::Unbind(_)) => push::Binding::Unbound,
+            (Purpose::Bind, WantedToken::NoneYet) => push::Binding::NoneYet,
         }
     }
 
-    /// The Contacts that go with `;expires=0` beside ours.
+    /// The Contacts that the REGISTER names with `;expires=0` beside ours.
     pub(super) fn contacts_to_remove(
         &self,
         uri: &str,
@@ -117,8 +117,8 @@ impl Registrant {
         now: Now,
     ) -> Vec<String> {
         let wall = now.wall.as_secs();
-        // With an instance id the registrar replaces the binding by itself (RFC 5626 section 6), and some do so
-        // without; a 200 that still lists the old one is reason to remove it anyway. What lists nothing cannot be
+        // With an instance id the registrar replaces the binding by itself (RFC 5626 section 6), and some registrars do
+        // so without one. If a 200 still lists the old Contact, it is removed anyway. A server without a list cannot be
         // relied on.
         let unseen = self.memory.bound.as_ref().is_some_and(|bound| !bound.listed);
         let instance = self.account.instance_id().is_some() && !self.memory.no_outbound && !unseen;
@@ -126,14 +126,22 @@ impl Registrant {
         let mut removed: Vec<String> = Vec::new();
         let mut remove = |candidate: &Secret| {
             let candidate = candidate.expose();
-            if candidate != uri && !self.is_nowhere(candidate) && !removed.iter().any(|known| known == candidate) {
+            let apart = self.removes_apart(candidate) && !purpose.removes();
+            if candidate != uri
+                && !apart
+                && !self.is_nowhere(candidate)
+                && !removed.iter().any(|known| known == candidate)
+            {
                 removed.push(candidate.to_owned());
             }
         };
-        // The wall clock may be wrong: a log-out names them whatever it says, and so does what no list can put right.
-        let whatever = matches!(purpose, Purpose::Remove) || unseen;
+        // The wall clock may be wrong. So a log-out names all Contacts, and so does a REGISTER whose result no list
+        // will show.
+        let leaves = matches!(purpose, Purpose::Remove);
+        let whatever = leaves || unseen;
         for former in &self.memory.former {
-            if (whatever || former.expires_at > wall) && (!replaces || former.refusals > 0) {
+            let named = leaves || former.refusals <= MAX_CLEANUPS;
+            if named && (whatever || former.expires_at > wall) && (!replaces || former.refusals > 0) {
                 remove(&former.uri);
             }
         }
@@ -142,7 +150,8 @@ impl Registrant {
             {
                 remove(&bound.uri);
             }
-            // Back at a gateway that was left: what it still holds goes, unless the new binding takes its place there.
+            // Back at a gateway that was left: what it still holds is removed, unless the new binding replaces it
+            // there.
             self.left_at(gateway).for_each(|left| remove(&left.uri));
         }
         removed

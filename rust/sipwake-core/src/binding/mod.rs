@@ -1,5 +1,5 @@
-//! One account at one gateway: the flow to it and the REGISTER exchange on it. The same for the gateway in use and for each
-//! that was left: what a REGISTER is for, and what follows from its answer, is the registration's to say.
+//! One account at one gateway: the flow to it and the REGISTER exchange on it. It is the same for the gateway in use
+//! and for each left one. The registration decides what a REGISTER is for, and what follows from its response.
 
 mod answer;
 mod beside;
@@ -14,14 +14,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::account::{AccountKey, Hop, Transport};
-use crate::clock::{Now, Soonest};
+use crate::clock::{NextTimeout, Now};
 use crate::digest::{self, NonceCache};
 use crate::event::FlowId;
 use crate::flows::{Carries, Flows, Up};
-use crate::outbox::{Outbox, Way};
+use crate::outbox::{Destination, Outbox};
 use crate::push::{Asked, Dialect, Push, PushToken};
 use crate::record::words::For;
-use crate::snapshot::{Bound, Spoken};
+use crate::snapshot::{ConfirmedBinding, Spoken};
 use crate::transaction::{ClientTransaction, Due};
 use crate::trust::Peer;
 
@@ -32,21 +32,21 @@ pub(crate) use liveness::Silent;
 pub(crate) use registrant::Registrant;
 pub(crate) use request::{RESERVE_NC, Sending};
 
-/// Requests of one chain: one, its answers to challenges and its corrections.
+/// The most requests of one chain: the first one, its answers to challenges and its corrections.
 const MAX_REQUESTS: u8 = 8;
-/// How often a Contact follows the address that the server saw, on one flow: behind some NATs it never stays.
+/// How often a Contact on one flow follows the address that the server saw. Behind some NATs that address never stays.
 const MAX_MOVES: u8 = 2;
 
 /// What a REGISTER is for.
 #[derive(Debug)]
 pub(crate) enum Purpose {
-    /// Keep the binding as it is wished.
+    /// Keeps the binding as the app wants it.
     Bind,
-    /// Remove it: the user logged out, or never registered and only asked something.
+    /// Removes the binding. The user logged out, or never registered and only asked something.
     Remove,
-    /// Remove this one binding: of a former token, or at a gateway that was left.
-    Vacate(Box<Bound>),
-    /// Ask for push capabilities.
+    /// Removes this one binding: of a former token, or at a left gateway.
+    Vacate(Box<ConfirmedBinding>),
+    /// Asks for push capabilities.
     Query(Option<String>),
 }
 
@@ -67,29 +67,31 @@ impl From<&Purpose> for For {
     }
 }
 
-/// A request and its repetitions after 401, 423, 3xx, 555: what must not be forgotten between them.
+/// A request and its repetitions after 401, 423, 3xx and 555, with what must be remembered between them.
 #[derive(Debug)]
 pub(crate) struct Chain {
     purpose: Purpose,
     auth: digest::Attempt,
-    /// A challenge was answered: from here on a refusal is not the old nonce's.
+    /// A response to a challenge was sent. From now on a refusal has nothing to do with an old nonce.
     challenged: bool,
-    /// The last request answered a challenge of an earlier chain, ahead of being asked.
+    /// The last request used a nonce from an earlier chain, without waiting for a challenge.
     ahead: bool,
-    /// When the request was sent whose challenge was answered last: its nonce is no younger.
+    /// When the request was sent that met the last answered challenge. The nonce is at most as old.
     asked_at: Option<Duration>,
-    /// The request as it is was refused with a 400 once.
+    /// The request was refused once with a 400, and was repeated unchanged.
     refused_as_it_is: bool,
     requests: u8,
     min_expires: u32,
     without_push: bool,
     single_contact: bool,
-    /// It names one Contact alone because of a 400 that may have been the nonce's.
+    /// It names a single Contact because of a 400. The reason for the 400 may have been the nonce.
     doubted: bool,
-    /// The server's own digest URI was refused.
+    /// The digest URI that the server asked for was refused.
     without_auth_uri: bool,
-    /// A fresh nonce was refused once: the server may have lost it between its challenge and our answer.
+    /// A fresh nonce was refused once. The server may have lost it between its challenge and our response.
     refused_once: bool,
+    /// A nonce was refused that may have expired on the way, as its challenge was slow.
+    refused_late: bool,
 }
 
 impl Chain {
@@ -108,6 +110,7 @@ impl Chain {
             doubted: false,
             without_auth_uri: false,
             refused_once: false,
+            refused_late: false,
         })
     }
 
@@ -119,7 +122,7 @@ impl Chain {
         self.purpose
     }
 
-    /// Names no Contact beside the one it is for.
+    /// Names no other Contact than its own.
     pub(crate) fn alone(mut self: Box<Self>) -> Box<Self> {
         self.single_contact = true;
         self
@@ -138,23 +141,23 @@ pub(crate) enum Piid {
 #[derive(Debug)]
 pub(crate) struct Sent {
     transaction: ClientTransaction,
-    /// On a wake: when its gateway is left, if it is silent until then and there is another one.
+    /// Only on a wake, and if there is another gateway: when this one is left, if it stays silent.
     leave_at: Option<Duration>,
     sent_at: Duration,
-    way: Way,
+    destination: Destination,
     branch: String,
     cseq: u32,
-    /// To be sent again; empty over a transport that loses nothing.
+    /// The bytes for a retransmission. Empty over a transport that loses nothing.
     bytes: Vec<u8>,
     base: String,
     uri: String,
-    /// The Contacts that it names for removal.
+    /// The Contacts that it asks the server to remove.
     removed: Vec<String>,
     token: Option<PushToken>,
     asked: Asked,
     push: Option<Arc<Push>>,
     spoken: Vec<Dialect>,
-    /// It says something about push in a header field of its own, for all of the user's Contacts.
+    /// It says something about push in a header field of its own, which applies to all of the user's Contacts.
     beside_contact: bool,
     expires: u32,
     piid: Piid,
@@ -174,15 +177,15 @@ impl Sent {
         &self.base
     }
 
-    /// What a 2xx to it has bound.
-    pub(crate) fn bound(&self, now: Now) -> Option<Bound> {
+    /// The binding that a 2xx to it makes.
+    pub(crate) fn bound(&self, now: Now) -> Option<ConfirmedBinding> {
         let expires_at = now.wall.as_secs().saturating_add(self.expires.into());
-        let mut bound = Bound::new(&self.base, &self.uri, self.token.clone(), expires_at, None)?;
+        let mut bound = ConfirmedBinding::new(&self.base, &self.uri, self.token.clone(), expires_at, None)?;
         bound.spoken = self.said();
         Some(bound)
     }
 
-    /// What it says about push that is to be taken back one day.
+    /// What it says about push and a later removal must take back.
     fn said(&self) -> Option<Spoken> {
         self.token.as_ref()?;
         Some(Spoken { push: self.push.clone()?, dialects: self.spoken.clone() })
@@ -196,7 +199,7 @@ impl Sent {
         self.token.as_ref()
     }
 
-    /// What it asks for about push; a registration that was made without it since the server refuses it is told as such.
+    /// What it asks for about push. If the REGISTER leaves push out because the server refuses it, this is `Refused`.
     pub(crate) fn asked(&self) -> Asked {
         if self.chain.without_push { Asked::Refused } else { self.asked }
     }
@@ -217,7 +220,7 @@ impl Sent {
         self.piid
     }
 
-    /// The parameters that the server is to push to stand in the Contact URI.
+    /// Whether the Contact URI carries the parameters for push.
     fn pushes_in_uri(&self) -> bool {
         self.uri.len() > self.base.len()
     }
@@ -225,21 +228,31 @@ impl Sent {
     pub(crate) fn names_others(&self) -> bool {
         !self.removed.is_empty()
     }
+
+    /// Whether this is its own Contact.
+    pub(crate) fn is_for(&self, uri: &str) -> bool {
+        self.uri == uri
+    }
+
+    /// Whether it names none because the server has refused a request that did.
+    pub(crate) fn leaves_others_out(&self) -> bool {
+        self.chain.single_contact
+    }
 }
 
-/// Whether a hop that is named for UDP is reached over TCP, because our requests are too large (RFC 3261 18.1.1).
+/// Whether TCP is used to a hop that is named for UDP, because our requests are too large (RFC 3261 18.1.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum OverTcp {
     Not,
     Wanted,
-    /// The server does not take it.
+    /// The server does not accept TCP.
     Impossible,
 }
 
-/// Where a 3xx sent us.
+/// Where a 3xx leads.
 #[derive(Debug, Clone)]
 struct Redirect {
-    /// The new Request-URI; `None` keeps it: 305 names a proxy (RFC 3261 section 21.3.4).
+    /// The new Request-URI. `None` keeps the old one, because a 305 names a proxy (RFC 3261 section 21.3.4).
     uri: Option<String>,
     hop: Hop,
 }
@@ -248,13 +261,13 @@ struct Redirect {
 pub(crate) struct Binding {
     carries: Carries,
     flow: Option<FlowId>,
-    /// The flow runs over TCP only because our requests are too large for UDP.
+    /// The flow uses TCP only because our requests are too large for UDP.
     for_size: bool,
     /// Who is at the other end of the flow.
     peer: Peer,
     /// A REGISTER was accepted on the flow.
     proven: bool,
-    /// The address in our Contact, where that follows what the server saw.
+    /// The address in our Contact, if it follows what the server saw.
     seen: Option<Box<SocketAddr>>,
     /// How often the Contact on this flow has followed the address that the server saw.
     moves: u8,
@@ -263,18 +276,18 @@ pub(crate) struct Binding {
     redirect: Option<Box<Redirect>>,
     liveness: Liveness,
     min_expires: u32,
-    /// A removal was too long with `pn-*`, and none was accepted since.
+    /// A removal with `pn-*` was too long, and none was accepted since.
     removes_bare: bool,
-    /// Its own nonces; `None`: those that are kept with the account. A gateway's nonce is worth nothing to another with the
+    /// Its own nonces. `None` means the account's nonces. A gateway's nonce has no value for another gateway with the
     /// same realm.
     nonces: Option<Box<NonceCache>>,
     sent: Option<Box<Sent>>,
-    /// A chain that continues: after an answer, or on another flow.
+    /// A chain that continues after a response, or on another flow.
     chain: Option<Box<Chain>>,
 }
 
 impl Binding {
-    /// At the gateway in use.
+    /// The binding at the gateway in use.
     pub(crate) fn in_use(local_port: Option<u16>) -> Self {
         Self {
             carries: Carries::Calls,
@@ -296,14 +309,15 @@ impl Binding {
         }
     }
 
-    /// At a gateway that was left.
+    /// The binding at a left gateway.
     pub(crate) fn left() -> Self {
         Self { carries: Carries::Removals, over_tcp: OverTcp::Not, nonces: Some(Box::default()), ..Self::in_use(None) }
     }
 
     // The flow.
 
-    /// Asks for a flow to a hop, or to where a redirect led; over TCP where our requests are too large for UDP.
+    /// Asks for a flow to a hop or to the target of a redirect. The flow uses TCP if our requests are too large for
+    /// UDP.
     pub(crate) fn open(&mut self, account: &AccountKey, hop: &Hop, flows: &mut Flows, outbox: &mut Outbox) {
         self.peer = Peer::configured(hop);
         let mut hop = hop.clone();
@@ -327,16 +341,16 @@ impl Binding {
         self.flow == Some(flow)
     }
 
-    /// Returns the flow, if it can be sent on.
+    /// Returns the flow if it is up.
     pub(crate) fn up(&self, flows: &Flows) -> Option<Up> {
         flows.up(self.flow?)
     }
 
-    /// Our flow was opened, or has `moved` to another address of the server.
+    /// Our flow is open, or has `moved` to another address of the server.
     pub(crate) fn came_up(&mut self, moved: bool, flows: &Flows) {
         let Some(up) = self.up(flows).filter(|_| !moved) else { return self.seen = None };
         if up.transport == Transport::Udp && self.carries == Carries::Calls {
-            // The same port at the next try: else each try would leave another Contact that the server may hold.
+            // The next try uses the same port. Otherwise each try would add another Contact that the server may keep.
             self.local_port = Some(up.local.port());
         }
         self.liveness.opened();
@@ -348,7 +362,7 @@ impl Binding {
         self.liveness.rest();
     }
 
-    /// Whether a flow that is being opened was wanted over TCP for its size alone. From here on it is not.
+    /// Whether the flow that is being opened uses TCP only because of the size. If so, TCP is not tried again.
     pub(crate) fn give_up_tcp(&mut self) -> bool {
         if self.for_size {
             self.over_tcp = OverTcp::Impossible;
@@ -372,12 +386,12 @@ impl Binding {
         self.redirect.is_some()
     }
 
-    /// Forgets where a redirect led. Returns whether there was one.
+    /// Forgets the target of a redirect. Returns whether there was one.
     pub(crate) fn end_redirect(&mut self) -> bool {
         self.redirect.take().is_some()
     }
 
-    /// Another gateway may listen on TCP though one did not; and one that could not be reached may have been down.
+    /// Allows TCP again. Another gateway may accept it, and one that could not be reached may have been down.
     pub(crate) fn hope_for_tcp(&mut self) {
         if self.over_tcp == OverTcp::Impossible {
             self.over_tcp = OverTcp::Wanted;
@@ -391,13 +405,13 @@ impl Binding {
         }
     }
 
-    /// On another network requests may be small enough again.
+    /// Uses UDP again. On another network the requests may be small enough.
     pub(crate) fn forget_tcp(&mut self) {
         self.over_tcp = OverTcp::Not;
     }
 
-    /// Our flow moves to another address: what was learnt at this one no longer counts. Returns the address that the
-    /// server saw.
+    /// Our flow moves to another address, and what is known about the old one no longer counts. Returns the address
+    /// that the server saw.
     fn moves_on(&mut self, flow: FlowId) -> Option<Option<Box<SocketAddr>>> {
         (self.flow == Some(flow)).then(|| {
             (self.proven, self.moves) = (false, 0);
@@ -413,14 +427,14 @@ impl Binding {
             return true;
         }
         if flows.get(flow).is_some_and(|flow| flow.has_moved()) {
-            // The next try begins at the first address.
+            // The next try begins with the first address.
             self.close(flows, outbox);
         }
         false
     }
 
-    /// Our flow moves to another address. Returns, where the REGISTER of a binding is in flight, what waits for its answer at
-    /// the one that is left.
+    /// Our flow moves to another address. If a binding's REGISTER is in flight, returns what waits for its response at
+    /// the old address.
     pub(crate) fn part(&mut self, flow: FlowId, left: FlowId) -> Option<Self> {
         let seen = self.moves_on(flow)?;
         let sent = self.sent.take_if(|sent| matches!(sent.purpose(), Purpose::Bind))?;
@@ -434,7 +448,7 @@ impl Binding {
         self.sent.is_some()
     }
 
-    /// Whether a chain waits to continue.
+    /// Whether a chain wants to continue.
     pub(crate) fn has_more(&self) -> bool {
         self.chain.is_some()
     }
@@ -447,12 +461,12 @@ impl Binding {
         self.chain = Some(chain);
     }
 
-    /// Gives up waiting for the answer in flight. Returns what it was for.
+    /// Stops waiting for the response in flight. Returns what the request was for.
     pub(crate) fn interrupt(&mut self) -> Option<Purpose> {
         Some(self.sent.take()?.into_purpose())
     }
 
-    /// Gives up waiting for the answer in flight; its chain continues with the same request. Returns whether one was in
+    /// Stops waiting for the response in flight. Its chain continues with the same request. Returns whether one was in
     /// flight.
     pub(crate) fn ask_anew(&mut self) -> bool {
         let sent = self.sent.take();
@@ -463,45 +477,50 @@ impl Binding {
         asked
     }
 
-    /// Sets when the gateway is left if it stays silent, unless that is set already.
+    /// Sets when a silent gateway is left, unless that is set already.
     pub(crate) fn leave_at(&mut self, at: Duration) {
         if let Some(sent) = &mut self.sent {
             sent.leave_at.get_or_insert(at);
         }
     }
 
-    pub(crate) fn timeouts(&self, has_another: bool, soonest: &mut Soonest) {
+    /// When a silent gateway is left, if that is set.
+    pub(crate) fn leaves_at(&self) -> Option<Duration> {
+        self.sent.as_ref()?.leave_at
+    }
+
+    pub(crate) fn timeouts(&self, has_another: bool, soonest: &mut NextTimeout) {
         soonest.add(self.sent.as_ref().map(|sent| sent.transaction.timeout()));
         soonest.add_at(self.silent_at(has_another), "silent gateway");
         self.liveness.timeouts(soonest);
     }
 
     fn silent_at(&self, has_another: bool) -> Option<Duration> {
-        self.sent.as_ref()?.leave_at.filter(|_| has_another)
+        self.leaves_at().filter(|_| has_another)
     }
 
-    /// Sends again what is due. Returns whether the answer is not waited for any longer.
+    /// Retransmits what is due. Returns whether it is time to stop waiting for the response.
     pub(crate) fn is_timed_out(&mut self, has_another: bool, outbox: &mut Outbox, now: Now) -> bool {
         if self.silent_at(has_another).is_some_and(|at| now.boot >= at) {
             return true;
         }
         let Some(sent) = &mut self.sent else { return false };
         match sent.transaction.due(now.boot) {
-            Some(Due::Retransmit) => outbox.transmit(sent.way, sent.bytes.clone()),
+            Some(Due::Retransmit) => outbox.transmit(sent.destination, sent.bytes.clone()),
             Some(Due::TimedOut) => return true,
             None => {}
         }
         false
     }
 
-    /// The nonces that are kept for it, of the peer alone.
+    /// The nonces for it, only those of this peer.
     fn nonces<'a>(&'a mut self, who: &'a mut Registrant) -> &'a mut NonceCache {
         let nonces = self.nonces.as_deref_mut().unwrap_or(&mut who.memory.nonces);
         nonces.turn_to(self.peer.host());
         nonces
     }
 
-    /// Has the account's nonces be those of this peer.
+    /// Makes the account's nonces those of this peer.
     pub(crate) fn turn_to(&self, who: &mut Registrant) {
         who.memory.nonces.turn_to(self.peer.host());
     }

@@ -1,4 +1,5 @@
-//! Whose bindings they are: the account, what is remembered of it, and the numbers that all its REGISTERs share.
+//! The user whose bindings these are: the account, what is remembered about it, and the numbers that all its REGISTERs
+//! share.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -11,35 +12,43 @@ use crate::outbox::Outbox;
 use crate::push::{Dialect, Push, Removal, Shown};
 use crate::random::Random;
 use crate::redact::Secret;
-use crate::snapshot::{self, Bound, Durability, Former, MAX_LEFT, Memory, StoredRemoval, binding_key, seal};
+use crate::snapshot::{
+    self, ConfirmedBinding, Durability, MAX_LEFT, Memory, Spoken, StaleContact, StoredLogout, WantedToken, binding_key,
+    seal,
+};
 use crate::trust::{Trusted, Warning};
 
-/// CSeq numbers reserved by one write to the store.
+use super::Sent;
+
+/// How many CSeq numbers one write to the store reserves.
 const RESERVE_CSEQ: u32 = 32;
-/// Where a Call-ID has had enough of them: a CSeq stays below 2^31 (RFC 3261 section 8.1.1.5).
+/// At this number a new Call-ID begins: a CSeq stays below 2^31 (RFC 3261 section 8.1.1.5).
 const MAX_CSEQ: u32 = 1 << 30;
-/// Former Contacts remembered for removal.
+/// How many former Contacts are remembered for removal.
 pub(super) const MAX_FORMER: usize = 8;
-/// How far ahead the CSeq goes after a 400 or 500. RFC 3261 section 10.3 has a registrar refuse a CSeq that is not above the
-/// last one, without saying so; a process whose predecessor could not store its numbers begins below it.
+/// How far the CSeq jumps after a 400 or 500. By RFC 3261 section 10.3 a registrar refuses a CSeq that is not above the
+/// last one, without saying why. A process begins below it if its predecessor could not store its numbers.
 const SKIP_CSEQ: u32 = 1000;
 
-/// The account that registers, the same at each gateway.
+/// The account that registers. It is the same at each gateway.
 pub(crate) struct Registrant {
     pub(super) key: AccountKey,
     pub(super) account: Account,
     pub(super) push: Option<Arc<Push>>,
     pub(super) memory: Memory,
     cseq: u32,
-    /// The user logged out: what is remembered is stored as a pending log-out.
+    /// The user logged out. From here on the record is that of a pending log-out.
     pub(super) leaving: bool,
-    /// The credentials were refused, and nothing was accepted since: they are not tried twice again.
+    /// The credentials were refused, and none were accepted since. They are not tried twice again.
     pub(super) refused: bool,
-    /// The phone's key for sealed pushes, as a REGISTER carries it.
+    /// The server has refused a REGISTER that named former Contacts for removal, and accepted it without them. From then
+    /// on each is removed in a request of its own.
+    one_by_one: bool,
+    /// The phone's key for sealed pushes, in the form that a REGISTER carries.
     pub(super) push_key: Option<Box<Secret>>,
-    /// This process was told whether the user may be disturbed.
+    /// The app told this process whether the user may be disturbed.
     quiet_said: bool,
-    /// The Contact URI of another SIP stack, which registers in our place, without push parameters.
+    /// The Contact URI of another SIP stack that registers in our place, without push parameters.
     #[allow(clippy::box_collection, reason = "one word in each account, of which few have it")]
     pub(super) stands_at: Option<Box<String>>,
 }
@@ -57,13 +66,13 @@ impl Registrant {
             part_from_server(&mut memory);
         }
         let push = push.map(Arc::new);
-        // What was bound with the same settings shares them.
+        // Bindings with the same settings share them.
         for spoken in memory.bound.iter_mut().chain(&mut memory.left).filter_map(|bound| bound.spoken.as_mut()) {
             if let Some(push) = push.as_ref().filter(|push| **push == spoken.push) {
                 spoken.push = push.clone();
             }
         }
-        Self {
+        let mut registrant = Self {
             key: account.key(),
             cseq: memory.cseq_reserved,
             account,
@@ -71,10 +80,13 @@ impl Registrant {
             memory,
             leaving: false,
             refused: false,
+            one_by_one: false,
             push_key: None,
             quiet_said: false,
             stands_at: None,
-        }
+        };
+        registrant.leave_unconfirmed();
+        registrant
     }
 
     pub(crate) fn key(&self) -> &AccountKey {
@@ -97,7 +109,7 @@ impl Registrant {
         &mut self.memory
     }
 
-    /// Returns the account and the nonces that its credentials answer.
+    /// Returns the account, and the nonces for its credentials.
     pub(crate) fn credentials(&mut self) -> (&Account, &mut NonceCache) {
         (&self.account, &mut self.memory.nonces)
     }
@@ -106,18 +118,27 @@ impl Registrant {
         self.memory
     }
 
-    /// Takes over what an earlier process remembered, which could not be read until now. Call-ID and CSeq are ours; whatever
-    /// the server may hold of then is to be removed, with all that was said for it. Returns whether there is any of that.
+    /// Takes over the record of an earlier process, which could not be read until now. Our Call-ID and CSeq stay. All
+    /// Contacts that the server may hold since then are to be removed, with what was said for them. Returns whether
+    /// there are any.
     pub(crate) fn recall(&mut self, mut earlier: Memory, asking: bool) -> bool {
         earlier.forget_hearsay();
         locate(&mut earlier, &self.account);
         let mut former = earlier.former;
         match (earlier.bound, &self.memory.bound) {
             (None, _) => {}
-            // Nothing else was bound meanwhile: it is what the server holds.
+            // This process has bound nothing, so the server still holds this binding.
             (Some(bound), None) if !asking || self.covers(&bound) => self.memory.bound = Some(bound),
-            (Some(bound), Some(ours)) if bound.gateway == ours.gateway && self.covers(&bound) => {
-                former.push(Former { uri: bound.uri, expires_at: bound.expires_at, refusals: 0, confirmed: true });
+            // The next REGISTER removes it, too. Of several gateways, it must be this one.
+            (Some(bound), Some(ours))
+                if bound.gateway == ours.gateway && self.account.hops().len() == 1 && self.covers(&bound) =>
+            {
+                former.push(StaleContact {
+                    uri: bound.uri,
+                    expires_at: bound.expires_at,
+                    refusals: 0,
+                    confirmed: true,
+                });
             }
             (Some(bound), _) => self.memory.left.insert(0, bound),
         }
@@ -125,15 +146,18 @@ impl Registrant {
         former.retain(|known| Some(&known.uri) != ours);
         self.memory.left.extend(earlier.left);
         self.memory.left.truncate(MAX_LEFT);
+        self.memory.unconfirmed = self.memory.unconfirmed.take().or(earlier.unconfirmed);
+        self.leave_unconfirmed();
         self.memory.worked |= earlier.worked;
         self.memory.lost = earlier.lost;
         self.memory.mizutech |= earlier.mizutech;
         self.memory.no_outbound |= earlier.no_outbound;
         self.memory.separate_removal |= earlier.separate_removal;
+        self.memory.rewrites |= earlier.rewrites;
         self.memory.realm = self.memory.realm.take().or(earlier.realm);
         self.memory.left_at = self.memory.left_at.or(earlier.left_at);
         if self.memory.nonces.asked().next().is_none() {
-            // They tell which realms a log-out without the password needs HA1 for.
+            // They tell for which realms a log-out without the password needs HA1.
             self.memory.nonces = earlier.nonces;
         }
         if self.memory.shown == Shown::Nothing {
@@ -144,7 +168,7 @@ impl Registrant {
         let room = MAX_FORMER.saturating_sub(self.memory.former.len());
         former.sort_by_key(|known| known.confirmed);
         self.memory.former.extend(former.into_iter().rev().take(room));
-        self.memory.recall_wishes(earlier.token, earlier.quiet, self.quiet_said || self.leaving);
+        self.memory.restore_token(earlier.token, earlier.quiet, self.quiet_said || self.leaving);
         self.memory.asked_only &= earlier.asked_only;
         self.memory.bound.is_some() || !self.memory.former.is_empty() || !self.memory.left.is_empty()
     }
@@ -156,9 +180,11 @@ impl Registrant {
         self.refused = false;
         self.account = account;
         self.push = push.map(Arc::new);
+        self.leave_unconfirmed();
     }
 
-    /// Sets until when the user does not want to be disturbed, in wall time; `None`: not any more. Returns whether anything changed.
+    /// Sets until when the user does not want to be disturbed, in wall time. `None` ends it. Returns whether anything
+    /// changed.
     pub(crate) fn be_quiet(&mut self, until: Option<Duration>, now: Now) -> bool {
         self.quiet_said = true;
         match until.filter(|until| *until > now.wall) {
@@ -167,14 +193,14 @@ impl Registrant {
         }
     }
 
-    /// Takes this phone's key for sealed pushes. Returns whether it is another one.
+    /// Takes this phone's key for sealed pushes. Returns whether it has changed.
     pub(crate) fn set_push_key(&mut self, key: &Secret) -> bool {
         let is_new = self.push_key.as_deref() != Some(key);
         self.push_key = Some(Box::new(key.clone()));
         is_new
     }
 
-    /// From here on what is remembered is stored as a log-out.
+    /// From here on the record is stored as a pending log-out.
     pub(crate) fn leave(&mut self) {
         self.memory.end_quiet();
         self.leaving = true;
@@ -188,15 +214,16 @@ impl Registrant {
         outbox.save(binding_key(&self.key), bytes, durability);
     }
 
-    /// Returns what is needed to deliver the log-out without the app.
-    pub(crate) fn removal(&self) -> StoredRemoval {
+    /// Returns what a later process needs to deliver the log-out without the app.
+    pub(crate) fn removal(&self) -> StoredLogout {
         let mut account = self.account.config();
         account.credentials = self.ha1_only();
-        snapshot::Removal::written(&account, &self.push().map(Push::config), &self.memory)
+        snapshot::PendingLogout::written(&account, &self.push().map(Push::config), &self.memory)
     }
 
-    /// The HA1 values that are needed to deliver a removal without the password: the one for each realm that has asked, with the
-    /// hash that it wants. Where none has yet, those for the domain of the AOR, which is most servers' realm.
+    /// The HA1 values that a removal without the password needs. There is one for each realm that has asked, with the
+    /// hash that it wants. If none has asked yet, they are for the domain of the AOR, which is the realm of most
+    /// servers.
     fn ha1_only(&self) -> Credentials {
         let password = match self.account.credentials() {
             Credentials::Password(password) => password,
@@ -222,10 +249,11 @@ impl Registrant {
         self.memory.worked || self.memory.bound.is_some()
     }
 
-    /// Learns the upper server's realm, for `X-PIID`. Its 401 comes through, a 407 is the proxy's own; and a realm that has
-    /// asked before asks again only for its own sake.
+    /// Notes the upper server's realm for `X-PIID`. The upper server's challenge is a 401, and a 407 is the proxy's
+    /// own. A realm that has asked before is not the upper server's: it asks again only for itself.
     ///
-    /// Until a server has accepted a REGISTER with it, the realm may change; then it is pinned, and a change is told.
+    /// The realm may change until a server has accepted a REGISTER with it. Then it is pinned, and the app is told of a
+    /// change.
     pub(super) fn learn_upper_realm(&mut self, challenges: &[Challenge], outbox: &mut Outbox) {
         if !Trusted::by(&self.account).wants_piid(self.push()) {
             return;
@@ -245,20 +273,21 @@ impl Registrant {
         }
     }
 
-    /// The device is on another network, where other servers may answer in the name of ours.
+    /// The device is on another network. Other servers may answer there in the name of ours.
     pub(crate) fn network_changed(&mut self) {
         self.memory.nonces.network_changed();
         self.memory.forget_hearsay();
     }
 
-    /// A flow is up: what was heard at another address was of another network, which nobody told us of.
+    /// A flow is up. What a server said at another address belongs to another network, even if nobody reported a
+    /// change.
     pub(crate) fn is_at(&mut self, address: IpAddr) {
         if self.memory.heard_at != Some(address) {
             self.memory.forget_hearsay();
         }
     }
 
-    /// Reserves CSeq numbers ahead, so that none is used twice across a kill. Returns whether the record must be stored.
+    /// Reserves CSeq numbers, so that no number is used twice after a kill. Returns whether the record must be stored.
     pub(super) fn reserve(&mut self) -> bool {
         if self.cseq < self.memory.cseq_reserved {
             return false;
@@ -287,9 +316,9 @@ impl Registrant {
         }
     }
 
-    /// The settings and the dialects that take a binding back: all that was said with it and, under the same settings, what
-    /// would be said today.
-    pub(super) fn takes_back(&self, bound: Option<&Bound>) -> (Option<Arc<Push>>, Vec<Dialect>) {
+    /// The settings and the dialects for removing a binding: all those that made it and, if the settings are the same,
+    /// those that would be used today.
+    pub(super) fn takes_back(&self, bound: Option<&ConfirmedBinding>) -> (Option<Arc<Push>>, Vec<Dialect>) {
         let said = bound.and_then(|bound| bound.spoken.as_ref());
         let Some(push) = said.map(|said| &said.push).or(self.push.as_ref()) else { return (None, Vec::new()) };
         let same = self.push.as_ref() == Some(push);
@@ -306,22 +335,37 @@ impl Registrant {
         (Some(push), Push::with_null(dialects))
     }
 
-    /// Whether the server is one of Mizutech's: it has shown so, or the app says so.
-    pub(crate) fn is_mizutechs(&self, bound: Option<&Bound>) -> bool {
+    /// Whether the server is one of Mizutech's. The server has shown it, or the app says so.
+    pub(crate) fn is_mizutechs(&self, bound: Option<&ConfirmedBinding>) -> bool {
         let named = Trusted::by(&self.account).names_mizutechs();
         let null = self.push.as_ref().is_some_and(|push| push.removal() == Removal::NullPrid);
         named || null || bound.map_or(self.memory.mizutech, |bound| bound.mizutech || self.holds_here(bound))
     }
 
-    /// Whether the server that has shown that it is Mizutech's is the one that holds this binding.
-    fn holds_here(&self, bound: &Bound) -> bool {
+    /// Whether the server that has shown that it is Mizutech's holds this binding.
+    fn holds_here(&self, bound: &ConfirmedBinding) -> bool {
         self.memory.mizutech && self.account.names(bound.gateway.as_deref())
     }
 
-    /// Whether a 2xx to a removal that lists none of our Contacts proves that nothing is left: the server has listed this one
-    /// before, and all that was said about push stood in it. Mizutech's keep a push binding apart from Contacts; and what no record
-    /// tells of may be anywhere.
-    pub(crate) fn is_proven_gone(&self, bound: Option<&Bound>) -> bool {
+    /// A REGISTER that named no former Contact was accepted, after one that did was refused.
+    pub(crate) fn remove_one_by_one(&mut self) {
+        self.one_by_one = true;
+    }
+
+    pub(crate) fn is_one_by_one(&self) -> bool {
+        self.one_by_one
+    }
+
+    /// Whether a former Contact is removed in a request that binds nothing: the server refuses the push provider that it
+    /// names, or any former Contact.
+    pub(crate) fn removes_apart(&self, uri: &str) -> bool {
+        self.one_by_one || (self.memory.shown == Shown::NoRfc8599 && uri.contains(";pn-"))
+    }
+
+    /// Whether a 2xx to a removal that lists none of our Contacts proves that nothing is left. It does if the server
+    /// listed this binding before and everything about push was in the Contact. Mizutech's servers keep push bindings
+    /// apart from Contacts. And if the record was lost, there may be a binding anywhere.
+    pub(crate) fn is_proven_gone(&self, bound: Option<&ConfirmedBinding>) -> bool {
         if self.memory.lost {
             return false;
         }
@@ -332,19 +376,93 @@ impl Registrant {
         }
     }
 
-    /// The binding at this gateway whose push settings the present ones do not take the place of.
-    pub(crate) fn uncovered<'a>(&'a self, gateway: Option<&str>) -> Option<&'a Bound> {
+    /// The binding at this gateway that the present push settings do not replace.
+    pub(crate) fn uncovered<'a>(&'a self, gateway: Option<&str>) -> Option<&'a ConfirmedBinding> {
         let here = self.memory.bound.iter().filter(|bound| bound.gateway.as_deref() == gateway);
         here.chain(self.left_at(gateway)).find(|bound| !self.covers(bound))
     }
 
-    /// Whether the present push settings take the place of all that was said with this binding.
-    fn covers(&self, bound: &Bound) -> bool {
+    /// Notes what a REGISTER is about to say about push, unless that is known already. Returns whether the record must
+    /// be stored: if the response is lost, the server may still have it.
+    pub(super) fn note_unconfirmed(
+        &mut self,
+        (base, uri): (&str, &str),
+        push: &Arc<Push>,
+        spoken: &[Dialect],
+        gateway: Option<&str>,
+        now: Now,
+    ) -> bool {
+        let (WantedToken::Bind(token), Some(gateway)) = (&self.memory.token, gateway) else { return false };
+        let said = |bound: &ConfirmedBinding| bound.spoken.as_ref().filter(|said| said.push == *push).cloned();
+        let known = self.memory.unconfirmed.as_deref().and_then(said);
+        let mut dialects = known.map(|said| said.dialects).unwrap_or_default();
+        let bound = self.memory.bound.as_ref().and_then(said).map(|said| said.dialects).unwrap_or_default();
+        let before = dialects.len();
+        for dialect in spoken {
+            if !dialects.contains(dialect) && !bound.contains(dialect) {
+                dialects.push(*dialect);
+            }
+        }
+        if dialects.len() == before {
+            return false;
+        }
+        let expires_at = now.wall.as_secs().saturating_add(u64::from(self.account.expires().max(3600)));
+        let noted = ConfirmedBinding::new(base, uri, Some(token.clone()), expires_at, Some(gateway.into()));
+        let Some(mut noted) = noted else { return false };
+        noted.spoken = Some(Spoken { push: push.clone(), dialects });
+        self.memory.unconfirmed = Some(Box::new(noted));
+        true
+    }
+
+    /// What no response has confirmed, and the present settings do not cover, is taken back as what was left.
+    fn leave_unconfirmed(&mut self) {
+        let stays = |said: &ConfirmedBinding| self.covers(said) && self.account.names(said.gateway.as_deref());
+        let stays = self.memory.unconfirmed.as_deref().is_none_or(stays);
+        if let Some(said) = self.memory.unconfirmed.take_if(|_| !stays) {
+            self.leave_binding(*said);
+        }
+    }
+
+    /// Remembers a binding that is to be removed in a request of its own.
+    fn leave_binding(&mut self, bound: ConfirmedBinding) {
+        let left = &mut self.memory.left;
+        let same = |known: &ConfirmedBinding| {
+            known.uri == bound.uri && known.gateway == bound.gateway && known.spoken == bound.spoken
+        };
+        if !left.iter().any(same) {
+            left.insert(0, bound);
+            self.memory.lost |= left.len() > MAX_LEFT;
+            self.memory.left.truncate(MAX_LEFT);
+        }
+    }
+
+    /// The server has refused to take back what was said for the binding before this REGISTER. It is asked again later.
+    /// Returns whether there is such a binding.
+    pub(crate) fn remember_refused(
+        &mut self,
+        before: Option<&ConfirmedBinding>,
+        sent: &Sent,
+        gateway: Option<&str>,
+    ) -> bool {
+        let replaces = |said: &Spoken| sent.push.as_ref().is_some_and(|push| push.covers(&said.push, &said.dialects));
+        let refused = before.filter(|before| gateway.is_some() && before.gateway.as_deref() == gateway);
+        let refused = refused
+            .filter(|before| before.spoken.as_ref().is_some_and(|said| !said.dialects.is_empty() && !replaces(said)));
+        let Some(refused) = refused else { return false };
+        let mut refused = refused.clone();
+        refused.refusals = 1;
+        self.leave_binding(refused);
+        true
+    }
+
+    /// Whether a REGISTER with the present push settings replaces all that was said for this binding.
+    pub(crate) fn covers(&self, bound: &ConfirmedBinding) -> bool {
         let Some(said) = bound.spoken.as_ref().filter(|said| !said.dialects.is_empty()) else { return true };
         self.push().is_some_and(|push| push.covers(&said.push, &said.dialects))
     }
 
-    /// Remembers, before it is sent, a Contact that the server may soon hold: a kill must not make it an unknown leftover.
+    /// Remembers a Contact before it is sent, because the server may soon hold it. After a kill it would be unknown
+    /// otherwise.
     pub(super) fn remember_contact(&mut self, uri: &str, now: Now) -> bool {
         let known = |secret: &Secret| secret.expose() == uri;
         if self.is_nowhere(uri) {
@@ -357,11 +475,11 @@ impl Registrant {
         }
         let expires_at = now.wall.as_secs().saturating_add(u64::from(self.account.expires().max(3600)));
         if self.memory.former.len() >= MAX_FORMER {
-            // An outage makes many that no server ever heard of.
+            // During an outage there are many Contacts that no server has ever seen.
             let least = self.memory.former.iter().position(|former| !former.confirmed).unwrap_or_default();
             self.memory.former.remove(least);
         }
-        self.memory.former.push(Former { uri: Secret::new(uri), expires_at, refusals: 0, confirmed: false });
+        self.memory.former.push(StaleContact { uri: Secret::new(uri), expires_at, refusals: 0, confirmed: false });
         true
     }
 
@@ -369,13 +487,16 @@ impl Registrant {
         self.memory.former.retain(|former| former.uri.expose() != uri);
     }
 
-    /// What a gateway holds of the time before it was left.
-    pub(crate) fn left_at<'a, 'g>(&'a self, gateway: Option<&'g str>) -> impl Iterator<Item = &'a Bound> + use<'a, 'g> {
+    /// What a gateway still holds from before the account moved away from it.
+    pub(crate) fn left_at<'a, 'g>(
+        &'a self,
+        gateway: Option<&'g str>,
+    ) -> impl Iterator<Item = &'a ConfirmedBinding> + use<'a, 'g> {
         self.memory.left.iter().filter(move |left| left.gateway.as_deref() == gateway)
     }
 }
 
-/// Old records do not say where something is bound if there was no choice.
+/// Names the gateway of a binding. Old records leave it out if there was only one.
 fn locate(memory: &mut Memory, account: &Account) {
     let [only] = account.hops() else { return };
     for bound in memory.bound.iter_mut().chain(&mut memory.left).filter(|bound| bound.gateway.is_none()) {
@@ -383,7 +504,7 @@ fn locate(memory: &mut Memory, account: &Account) {
     }
 }
 
-/// What a server has shown counts for what it holds, and not for the one that the account goes to from here on.
+/// What a server has shown applies to the bindings that it holds, and not to the server that the account uses next.
 fn part_from_server(memory: &mut Memory) {
     let shown = std::mem::take(&mut memory.mizutech);
     for bound in memory.bound.iter_mut().chain(&mut memory.left) {

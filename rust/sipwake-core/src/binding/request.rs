@@ -12,28 +12,28 @@ use crate::push::{Asked, Dialect, Push, Tags, piid, write_upper};
 use crate::record::Decision;
 use crate::record::words::Auth;
 use crate::sip::{ALLOW, Builder, Method};
-use crate::snapshot::{Durability, TokenWish};
+use crate::snapshot::{Durability, WantedToken};
 use crate::transaction::ClientTransaction;
 use crate::trust::{Leave, Trusted};
 
-/// RFC 3261 18.1.1: the largest request that goes over UDP where the path's MTU is not known, in bytes.
+/// RFC 3261 18.1.1: the largest request over UDP if the MTU of the path is not known, in bytes.
 const MAX_DATAGRAM: usize = 1300;
-/// Nonce counts reserved by one write. Kamailio refuses a count above 255, so a restart must not skip many.
+/// How many nonce counts one write reserves. Kamailio refuses a count above 255, so a restart must not skip many.
 pub(crate) const RESERVE_NC: u32 = 8;
 
 /// What became of a REGISTER that was to be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sending {
     Sent,
-    /// It is too large for UDP: the flow is closed, and the chain continues over TCP.
+    /// It is too large for UDP. The flow is closed, and the chain continues over TCP.
     TooLarge,
 }
 
 impl Binding {
     /// Sends the next REGISTER of a chain on the flow, which is up.
     ///
-    /// `gateway` names the gateway, where there is a choice; `lives` tells that by boot time the present binding has
-    /// not expired.
+    /// `gateway` names the gateway, if there are several. `lives` says that the present binding has not expired by boot
+    /// time.
     pub(crate) fn send(
         &mut self,
         mut chain: Box<Chain>,
@@ -55,6 +55,9 @@ impl Binding {
         let mut save = who.reserve();
         let new_contact = !chain.purpose.removes() && who.remember_contact(&contact.uri, now);
         save |= new_contact;
+        if let Some(push) = push.as_ref().filter(|_| matches!(chain.purpose, Purpose::Bind)) {
+            save |= who.note_unconfirmed((&base, &contact.uri), push, &spoken, gateway, now);
+        }
         let kept = self.nonces.is_none();
         if self.nonces(who).reserve(RESERVE_NC) {
             save |= kept;
@@ -92,7 +95,7 @@ impl Binding {
         if let Some(route) = who.account.route() {
             builder = builder.header_of("Route", &["<", route, ">"]);
         }
-        // The old ones first: a server that takes them for the new one's binding then removes it before it makes it.
+        // The old Contacts come first. If a server takes them for the new binding, it removes it before it makes it.
         for uri in &removed {
             builder = builder.header_of("Contact", &["<", uri, ">;expires=0"]);
         }
@@ -107,7 +110,7 @@ impl Binding {
         let mut headers = Tags::default();
         let leave = Trusted::by(&who.account).piid(who.push(), self.peer, transport);
         let piid = who.write_piid(&spoken, &chain.purpose, leave, &mut headers);
-        let binds = matches!((&chain.purpose, &who.memory.token), (Purpose::Bind, TokenWish::Bind(_)));
+        let binds = matches!((&chain.purpose, &who.memory.token), (Purpose::Bind, WantedToken::Bind(_)));
         if let Some(key) = who.push_key.as_ref().filter(|_| binds && !who.memory.asked_only)
             && Trusted::by(&who.account).push_key(self.peer, transport)
         {
@@ -148,13 +151,13 @@ impl Binding {
 
         chain.requests += 1;
         let (asked, token) = match (&chain.purpose, &who.memory.token) {
-            (Purpose::Remove | Purpose::Vacate(_), _) | (_, TokenWish::Unbind(_)) => (Asked::NoPush, None),
-            (Purpose::Query(_), _) | (_, TokenWish::NoneYet) => (Asked::Nothing, None),
-            (Purpose::Bind, TokenWish::Bind(token)) => (Asked::Push, Some(token.clone())),
+            (Purpose::Remove | Purpose::Vacate(_), _) | (_, WantedToken::Unbind(_)) => (Asked::NoPush, None),
+            (Purpose::Query(_), _) | (_, WantedToken::NoneYet) => (Asked::Nothing, None),
+            (Purpose::Bind, WantedToken::Bind(token)) => (Asked::Push, Some(token.clone())),
         };
         let reliable = transport.is_reliable();
         let repeats = if reliable { Vec::new() } else { bytes.clone() };
-        outbox.transmit(up.way(), bytes);
+        outbox.transmit(up.destination(), bytes);
         let auth = Auth::of(chain.challenged, chain.ahead);
         outbox.note(who.key(), Decision::RegisterSent { purpose: (&chain.purpose).into(), auth });
         self.liveness.asked(reliable, now.boot);
@@ -162,7 +165,7 @@ impl Binding {
             transaction: ClientTransaction::start(reliable, now.boot),
             leave_at: None,
             sent_at: now.boot,
-            way: up.way(),
+            destination: up.destination(),
             branch,
             cseq,
             bytes: repeats,
@@ -187,12 +190,12 @@ impl Binding {
 }
 
 impl Registrant {
-    /// The settings and the dialects in which a REGISTER speaks of push.
+    /// The settings and the dialects of what a REGISTER says about push.
     fn speaks(&self, purpose: &Purpose) -> (Option<Arc<Push>>, Vec<Dialect>) {
         match purpose {
             Purpose::Remove if self.memory.asked_only => (self.push.clone(), self.says_now()),
             Purpose::Remove | Purpose::Vacate(_) => self.takes_back(self.bound_for(purpose)),
-            Purpose::Bind if matches!(self.memory.token, TokenWish::Unbind(_)) => {
+            Purpose::Bind if matches!(self.memory.token, WantedToken::Unbind(_)) => {
                 self.takes_back(self.memory.bound.as_ref())
             }
             Purpose::Bind | Purpose::Query(_) => (self.push.clone(), self.says_now()),
@@ -203,12 +206,12 @@ impl Registrant {
         self.push.as_ref().map(|push| push.spoken(self.memory.shown)).unwrap_or_default()
     }
 
-    /// Mizutech's gateways take it beside RFC 8599 as well (S2, "RFC 8599").
+    /// Writes `X-PIID`. Mizutech's gateways also accept it beside RFC 8599 (S2, "RFC 8599").
     fn write_piid(&self, spoken: &[Dialect], purpose: &Purpose, leave: Leave, tags: &mut Tags) -> Piid {
         let speaks = spoken.iter().any(|dialect| matches!(dialect, Dialect::XMpush | Dialect::Rfc8599));
         let wants = speaks
             && leave != Leave::No
-            && matches!(self.memory.token, TokenWish::Bind(_))
+            && matches!(self.memory.token, WantedToken::Bind(_))
             && !self.leaving
             && !purpose.removes()
             && !self.memory.asked_only;

@@ -1,4 +1,4 @@
-//! What calls need to know of accounts and flows, and the one place where it all comes together.
+//! What calls need to know about accounts and flows, and the struct that brings it together.
 
 use std::time::Duration;
 
@@ -7,27 +7,27 @@ use crate::clock::Now;
 use crate::digest::{Challenge, Challenged};
 use crate::event::FlowId;
 use crate::flows::{Flows, Up};
-use crate::outbox::{Outbox, Way};
+use crate::outbox::{Destination, Outbox};
 use crate::push::PushToken;
 
-/// The accounts, as calls see them.
+/// What calls need to know about the accounts.
 pub(crate) trait Accounts {
-    /// Whether the account is there, perhaps about to leave.
+    /// Whether the account is here, even if it is logging out.
     fn is_known(&self, account: &AccountKey) -> bool;
 
-    /// Whether another account is there to stay.
+    /// Whether there is another account that is not logging out.
     fn is_anybody_else(&self, account: &AccountKey) -> bool;
 
-    /// Boot time since which the registrar knows where we are, unless it is to be told again.
+    /// Boot time since which the registrar knows where we are. `None` if it has to be told again.
     fn served_at(&self, account: &AccountKey) -> Option<Duration>;
 
-    /// All of them, those about to leave, too.
+    /// All accounts, also those that are logging out.
     fn all(&self, flows: &Flows) -> Vec<Known>;
 
     /// Whether the user has logged out.
     fn is_leaving(&self, account: &AccountKey) -> bool;
 
-    /// The flow in use, if it is open.
+    /// The flow in use, if it is up.
     fn up(&self, account: &AccountKey, flows: &Flows) -> Option<Up>;
 
     /// Our Contact URI on the flow in use, without push parameters.
@@ -36,7 +36,8 @@ pub(crate) trait Accounts {
     /// The `pn-purr` that the registrar gave (RFC 8599 section 6).
     fn purr(&self, account: &AccountKey) -> Option<&str>;
 
-    /// Decides about a 401 or 407 to a request other than REGISTER. Returns `true` if it is to be sent again.
+    /// Decides what to do about a 401 or 407 to a request other than REGISTER. Returns `true` if it should be sent
+    /// again.
     fn is_answerable(
         &mut self,
         account: &AccountKey,
@@ -45,7 +46,7 @@ pub(crate) trait Accounts {
         now: Now,
     ) -> bool;
 
-    /// Returns the header fields that answer what was asked; none where nothing was.
+    /// Returns the header fields that answer the challenges. They are empty if there was no challenge.
     fn answer_challenges(
         &mut self,
         account: &AccountKey,
@@ -55,7 +56,7 @@ pub(crate) trait Accounts {
     ) -> Vec<(&'static str, String)>;
 }
 
-/// By what an INVITE may name an account.
+/// How an INVITE may name an account.
 pub(crate) struct Known {
     pub(crate) account: AccountKey,
     pub(crate) aor: String,
@@ -65,7 +66,7 @@ pub(crate) struct Known {
     pub(crate) token: Option<PushToken>,
 }
 
-/// What calls act with.
+/// What calls work with.
 pub(crate) struct Cx<'a> {
     pub(crate) accounts: &'a mut dyn Accounts,
     pub(crate) flows: &'a Flows,
@@ -74,21 +75,22 @@ pub(crate) struct Cx<'a> {
 }
 
 impl Cx<'_> {
-    /// The account whose calls a flow carries.
+    /// The account of a flow, if the flow carries calls.
     pub(crate) fn owner(&self, flow: FlowId) -> Option<&AccountKey> {
         let flow = self.flows.get(flow).filter(|flow| flow.carries_calls())?;
         Some(flow.account()).filter(|account| self.accounts.is_known(account))
     }
 
-    pub(crate) fn is_alive(&self, way: Way) -> bool {
-        self.owner(way.flow).is_some()
+    pub(crate) fn is_alive(&self, destination: Destination) -> bool {
+        self.owner(destination.flow).is_some()
     }
 
-    /// The way itself or, if its flow is gone, the account's present one: the server knows its transactions by their branch.
-    pub(crate) fn way(&self, account: &AccountKey, way: Way) -> Option<Way> {
-        if self.is_alive(way) && self.flows.up(way.flow).is_some() {
-            return Some(way);
+    /// The destination itself or, if its flow is gone, the account's flow in use: the server identifies transactions by
+    /// branch.
+    pub(crate) fn destination(&self, account: &AccountKey, destination: Destination) -> Option<Destination> {
+        if self.is_alive(destination) && self.flows.up(destination.flow).is_some() {
+            return Some(destination);
         }
-        self.accounts.up(account, self.flows).map(Up::way)
+        self.accounts.up(account, self.flows).map(Up::destination)
     }
 }

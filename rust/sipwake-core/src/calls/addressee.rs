@@ -2,15 +2,15 @@
 
 use super::accounts::{Cx, Known};
 use crate::account::AccountKey;
-use crate::outbox::Way;
+use crate::outbox::Destination;
 use crate::payload::user_part;
 use crate::sip::{Message, SipUri};
 
-/// The account of a request that opens something, by `docs/calls.md`: that of its flow. Among accounts that are woken by one
-/// token To decides, else the Request-URI, since a server that waits for the token alone sends the request to whichever of them
-/// registers first.
-pub(super) fn addressee(way: Way, request: &Message, cx: &Cx<'_>) -> Option<AccountKey> {
-    let owner = cx.owner(way.flow)?;
+/// The account of a request that begins something, by `docs/calls.md`. It is the account of its flow. If one token
+/// wakes several accounts, To decides, then the Request-URI. A server that waits for the token alone sends the request
+/// to the account that registers first.
+pub(super) fn addressee(destination: Destination, request: &Message, cx: &Cx<'_>) -> Option<AccountKey> {
+    let owner = cx.owner(destination.flow)?;
     let all = cx.accounts.all(cx.flows);
     let token = all.iter().find(|known| known.account == *owner).and_then(|known| known.token.as_ref());
     let shares = |known: &&Known| token.is_some() && known.token.as_ref() == token;
@@ -37,7 +37,7 @@ fn aor(known: &Known) -> Option<SipUri> {
     SipUri::parse(&known.aor)
 }
 
-/// Without escapes, and without what a number carries.
+/// The user part without escapes, and without a number's parameters.
 fn user(uri: &SipUri) -> Option<String> {
     user_part(uri.user.as_deref()?)
 }

@@ -1,18 +1,19 @@
-//! Calls whose INVITEs another SIP stack takes and answers: which call each one is, and whether that is over, is said here.
+//! Calls whose INVITEs another SIP stack takes and answers. This part says which call each one is, and whether it is
+//! over.
 
 use uuid::Uuid;
 
 use super::invite::caller;
-use super::table::Arrival;
+use super::table::Match;
 use super::{Calls, Cx, Side, State};
 use crate::account::AccountKey;
 use crate::event::Discard;
 use crate::sip::Message;
 
-/// What another stack does with an INVITE.
+/// What the other stack does with an INVITE.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Invited {
-    /// It rings; again, if another INVITE of the call is ringing.
+    /// It rings. `again` means that another INVITE of the call is ringing.
     Rings { uuid: Uuid, again: bool },
     /// The user has answered already.
     Wanted(Uuid),
@@ -20,12 +21,12 @@ pub(crate) enum Invited {
     Taken(Uuid),
     /// Its call is over.
     Over(Uuid, u16),
-    /// Nobody is called here, or too many call.
+    /// Nobody here is called, or there are too many calls.
     Refused(u16),
 }
 
 impl Calls {
-    /// An INVITE outside of a dialog came to the other stack, for this account.
+    /// The other stack got an INVITE outside of a dialog for this account.
     pub(crate) fn invited_beside(&mut self, account: &AccountKey, invite: &Message, cx: &mut Cx<'_>) -> Invited {
         if cx.accounts.is_leaving(account) {
             return Invited::Refused(480);
@@ -36,9 +37,9 @@ impl Calls {
         }
         let arrival = self.arrive(&side, account, cx);
         let uuid = match arrival {
-            Arrival::New(uuid) | Arrival::Joined(uuid) | Arrival::Repeated(uuid) => uuid,
-            Arrival::Ghost(uuid, _) => return Invited::Over(uuid, self.ghost_answer(uuid)),
-            Arrival::Full => {
+            Match::New(uuid) | Match::Joined(uuid) | Match::Repeated(uuid) => uuid,
+            Match::Ghost(uuid, _) => return Invited::Over(uuid, self.ghost_answer(uuid)),
+            Match::Full => {
                 cx.outbox.discard(Discard::TooManyCalls);
                 return Invited::Refused(486);
             }
@@ -53,11 +54,11 @@ impl Calls {
         self.tell_invited(arrival, caller(invite, true), None, cx);
         match self.table.get(uuid) {
             Some(entry) if entry.answer_wanted => Invited::Wanted(uuid),
-            _ => Invited::Rings { uuid, again: matches!(arrival, Arrival::Repeated(_)) },
+            _ => Invited::Rings { uuid, again: matches!(arrival, Match::Repeated(_)) },
         }
     }
 
-    /// The other stack has accepted an INVITE of this call. Returns `false` for a call that does not ring.
+    /// The other stack has accepted an INVITE of this call. Returns `false` if the call does not ring.
     pub(crate) fn answered_beside(&mut self, call: Uuid, cx: &Cx<'_>) -> bool {
         let Some(entry) = self.table.live_mut(call).filter(|entry| entry.state == State::Ringing) else { return false };
         entry.state = State::Answered;
@@ -65,17 +66,16 @@ impl Calls {
         true
     }
 
-    /// The other stack's network is another one: no CANCEL can come for the INVITEs that it holds.
+    /// The other stack is on another network. No CANCEL can come for the INVITEs that it holds.
     pub(crate) fn cut_off_beside(&mut self) {
         self.beside.clear();
     }
 
-    /// The calls that ring.
     pub(crate) fn ringing_beside(&self) -> Vec<Uuid> {
         self.table.live().filter(|entry| entry.state == State::Ringing).map(|entry| entry.uuid).collect()
     }
 
-    /// How a call stands: `None` where it is not known.
+    /// The state of a call. `None` if it is unknown.
     pub(crate) fn state_of(&self, call: Uuid) -> Option<State> {
         self.table.get(call).map(|entry| entry.state)
     }

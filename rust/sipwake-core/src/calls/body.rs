@@ -4,19 +4,19 @@ use super::Refusal;
 use crate::event::Offer;
 use crate::sip::{Message, Params};
 
-/// The largest body that is handed to the app, in bytes.
+/// The largest body that is passed to the app, in bytes.
 pub(crate) const MAX_BODY: usize = 64 * 1024;
-/// Parts in parts.
+/// How deep parts may be nested.
 const MAX_DEPTH: u8 = 3;
-/// Parts of one body that are looked at.
+/// How many parts of one body are read.
 const MAX_PARTS: usize = 16;
 
-/// Why a body is not taken.
+/// Why a body is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unreadable {
-    /// 415: a type or an encoding that nobody here reads.
+    /// 415: an unknown type or encoding.
     Type,
-    /// 488: it calls itself SDP and is none.
+    /// 488: the type is SDP, and the content is not.
     Sdp,
 }
 
@@ -30,7 +30,7 @@ impl Unreadable {
     }
 }
 
-/// Returns the session description of a message, or `None` for a message without one.
+/// Returns the session description of a message, or `None` if it has none.
 pub(crate) fn description(message: &Message) -> Result<Option<Offer>, Unreadable> {
     if message.body.is_empty() {
         return Ok(None);
@@ -42,7 +42,7 @@ pub(crate) fn description(message: &Message) -> Result<Option<Offer>, Unreadable
     }
     let content_type = message.header("Content-Type").unwrap_or("application/sdp");
     let found = find(content_type, &message.body, 0)?;
-    // RFC 5621 section 5: a body that is not a session description may only be passed over if it says so.
+    // RFC 5621 section 5: a body that is not a session description may be ignored only if it says so.
     let optional = message
         .header("Content-Disposition")
         .and_then(|value| value.split_once(';'))
@@ -74,13 +74,13 @@ fn find(content_type: &str, body: &[u8], depth: u8) -> Result<Option<Offer>, Unr
     Ok(None)
 }
 
-/// Whether this could be a session description: the rest is the media engine's to judge.
+/// Whether this may be a session description. The media engine judges the rest.
 //
 // session-description  =  proto-version origin-field session-name-field …        %x76 "=" 1*DIGIT CRLF   (RFC 8866)
 fn is_sdp(body: &[u8]) -> bool {
-    // In whatever encoding: some write names in Latin-1.
+    // The encoding may be any: some write names in Latin-1.
     let lines = body.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
-    // Some end it as a string in C ends, or with a blank line.
+    // Some end it with a zero byte, as in C, or with a blank line.
     let mut lines = lines.filter(|line| line.iter().any(|byte| !byte.is_ascii_whitespace() && *byte != 0));
     lines.next().is_some_and(|first| first.starts_with(b"v=")) && lines.all(|line| line.get(1) == Some(&b'='))
 }
@@ -110,7 +110,7 @@ fn parts<'a>(body: &'a [u8], boundary: &str) -> impl Iterator<Item = &'a [u8]> {
     })
 }
 
-/// The next delimiter at the beginning of a line: where it begins and where it ends.
+/// The start and the end of the next delimiter at the beginning of a line.
 fn next_delimiter(body: &[u8], delimiter: &[u8], from: usize) -> Option<(usize, usize)> {
     let mut at = from;
     loop {
@@ -122,7 +122,7 @@ fn next_delimiter(body: &[u8], delimiter: &[u8], from: usize) -> Option<(usize, 
     }
 }
 
-/// Splits a part, or a CPIM message, at its empty line.
+/// Splits a part, or a CPIM message, at its first empty line.
 pub(crate) fn headers(part: &[u8]) -> (&[u8], &[u8]) {
     if let Some(rest) = part.strip_prefix(b"\r\n").or_else(|| part.strip_prefix(b"\n")) {
         (&part[..0], rest)
@@ -135,7 +135,7 @@ pub(crate) fn headers(part: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
-/// The value of a header in such a head.
+/// The value of a header in the head of a part.
 pub(crate) fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     head.lines().find_map(|line| {
         let (other, value) = line.split_once(':')?;
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_session_description_is_refused() {
+    fn a_text_that_is_no_session_description_is_refused() {
         assert_eq!(read("Content-Type: application/sdp\r\n", "garbage"), Err(Unreadable::Sdp));
         assert_eq!(read("Content-Type: application/sdp\r\n", "v=0\r\nrubbish\r\n"), Err(Unreadable::Sdp));
         assert_eq!(read("Content-Type: text/html\r\n", "<p>"), Err(Unreadable::Type));
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_beyond_the_bound_are_not_looked_at() {
+    fn parts_beyond_the_limit_are_not_read() {
         let body = |before: usize| {
             let other = "--x\r\nContent-Type: text/plain\r\n\r\nno\r\n".repeat(before);
             format!("{other}--x\r\nContent-Type: application/sdp\r\n\r\n{SDP}\r\n--x--\r\n")
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_in_parts_are_opened_only_so_deep() {
+    fn nested_parts_are_opened_only_to_a_limited_depth() {
         let nested = |depth: u8| {
             (1..=depth).rev().fold(("application/sdp".to_owned(), SDP.to_owned()), |(kind, inner), level| {
                 let body = format!("--{level}x\r\nContent-Type: {kind}\r\n\r\n{inner}\r\n--{level}x--\r\n");

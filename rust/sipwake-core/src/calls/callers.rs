@@ -1,12 +1,12 @@
-//! Who calls, as one side tells it, and whether two sides mean the same caller.
+//! Who calls, in the words of one side, and whether two sides mean the same caller.
 
-/// Digits that two spellings of one number must have in common at their end, where nothing says which is the longer form.
+/// How many digits at the end two spellings of a number must have in common, if nothing says which one is longer.
 const SUFFIX: usize = 7;
-/// The shortest national number that an international one may end in.
+/// The shortest national number at the end of an international one.
 const NATIONAL: usize = 4;
 /// The longest country code.
 const COUNTRY: usize = 3;
-/// Words by which networks say that a caller withheld the number (RFC 3323 and what is seen) ...
+/// Words with which networks say that a caller withheld the number (RFC 3323, and others that were seen) ...
 const WITHHELD: [&str; 11] = [
     "anonymous",
     "restricted",
@@ -20,10 +20,10 @@ const WITHHELD: [&str; 11] = [
     "anonym",
     "unbekannt",
 ];
-/// ... and those that stand beside them.
+/// ... and words that appear beside those.
 const BESIDE: [&str; 9] = ["no", "not", "available", "number", "name", "caller", "id", "user", "invalid"];
 
-/// Users, numbers and names by which a caller goes.
+/// The users, numbers and names of one caller.
 #[cfg_attr(feature = "replay", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Callers {
@@ -37,17 +37,17 @@ pub(super) struct Callers {
 pub(super) enum Likeness {
     Same,
     Different,
-    /// One of them does not tell.
+    /// One of the sides does not name its caller.
     Unknown,
 }
 
-/// What stands for a caller: the same caller has one of these in common, whoever compares them.
+/// Hashes of a caller for a record. If two sides have one of them in common, it is the same caller.
 #[derive(Debug, Default)]
 pub(super) struct Marks {
     pub(super) names: Vec<String>,
-    /// What a number is.
+    /// Whole numbers.
     pub(super) whole: Vec<String>,
-    /// What a number may be called by who knows less of it.
+    /// Shorter forms of the numbers, as the other side may know them.
     pub(super) ends: Vec<String>,
 }
 
@@ -70,7 +70,7 @@ impl Callers {
         self.names.is_empty() && self.numbers.is_empty()
     }
 
-    /// Whether it only says that the caller does not want to be known.
+    /// Whether it says only that the caller is withheld.
     pub(super) fn is_withheld(&self) -> bool {
         self.withheld && self.is_empty()
     }
@@ -82,7 +82,7 @@ impl Callers {
         if self.marks().meet(&other.marks()) { Likeness::Same } else { Likeness::Different }
     }
 
-    /// Whether both give numbers, of which the last seven digits differ.
+    /// Whether both have numbers whose last seven digits differ.
     pub(super) fn contradict(&self, other: &Self) -> bool {
         let end = |number: &Number| number.digits[number.digits.len().saturating_sub(SUFFIX)..].to_owned();
         let (ours, theirs) = (&self.numbers, &other.numbers);
@@ -100,7 +100,7 @@ impl Callers {
 }
 
 impl Marks {
-    /// By number, if both have one; else by name.
+    /// Compares by number if both have one, otherwise by name.
     pub(super) fn meet(&self, other: &Self) -> bool {
         let common = |a: &[String], b: &[String]| a.iter().any(|mark| b.contains(mark));
         if self.whole.is_empty() || other.whole.is_empty() {
@@ -110,7 +110,7 @@ impl Marks {
     }
 }
 
-/// A telephone number, without what says how it is dialled.
+/// A phone number without its prefix, and the form that the prefix shows.
 #[cfg_attr(feature = "replay", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Number {
@@ -125,7 +125,7 @@ enum Form {
     International,
     /// With one leading zero.
     National,
-    /// As it is dialled from beside.
+    /// As it is dialled from the same area.
     Local,
 }
 
@@ -152,7 +152,7 @@ impl Number {
         [Some(self.digits.clone()), national].into_iter().flatten().collect()
     }
 
-    /// International and national forms of a number have the same end.
+    /// The ends that the international and the national form of a number have in common.
     fn ends(&self) -> Vec<String> {
         let length = self.digits.len();
         let mut ends: Vec<String> =
@@ -173,7 +173,7 @@ fn is_separator(c: char) -> bool {
     c.is_whitespace() || "-./()[]\u{2010}\u{2011}\u{2012}\u{2013}".contains(c)
 }
 
-/// Whether nothing is said but that the caller is not to be known.
+/// Whether the text says only that the caller is withheld.
 fn is_withheld(caller: &str) -> bool {
     let words = || caller.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
     let says = words().any(|word| WITHHELD.contains(&word)) || caller == "no number" || caller == "no caller id";
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn callers_compare_by_number_in_its_common_forms_else_by_name() {
+    fn callers_are_compared_by_the_common_forms_of_their_number_or_else_by_name() {
         use Likeness::{Different, Same, Unknown};
         for (push, invite, expected) in [
             (&["+4930123456"][..], &["030123456"][..], Same),
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn what_says_that_a_caller_is_not_to_be_known_is_no_name() {
+    fn a_text_that_means_anonymous_is_not_a_name() {
         for text in ["Anonymous", "anonymous.invalid", "Private Number", "UNKNOWN CALLER", "No Caller ID", "Withheld"] {
             assert!(of(&[text]).is_withheld(), "{text}");
         }

@@ -2,7 +2,7 @@
 
 use crate::sip::{Builder, Message, Method, NameAddr};
 
-/// Routes of one dialog; a longer way is no way.
+/// How many routes a dialog may have. A longer one is refused.
 const MAX_ROUTES: usize = 32;
 
 /// What the requests of a dialog have in common.
@@ -18,13 +18,13 @@ pub(crate) struct Dialog {
     target: String,
     cseq: u32,
     remote_cseq: u32,
-    /// It was opened by `sips:` (RFC 3261 section 12.1.1).
+    /// The INVITE used `sips:` (RFC 3261 section 12.1.1).
     secure: bool,
 }
 
 impl Dialog {
-    /// Makes the dialog of an INVITE that is accepted with this tag (RFC 3261 section 12.1.1). Returns `None` without a
-    /// Contact to send requests to.
+    /// Makes the dialog of an INVITE that is accepted with this tag (RFC 3261 section 12.1.1). Returns `None` if there
+    /// is no Contact to send requests to.
     pub(crate) fn accept(invite: &Message, local_tag: &str) -> Option<Self> {
         let mut routes = Vec::new();
         for route in invite.values("Record-Route") {
@@ -47,14 +47,14 @@ impl Dialog {
         })
     }
 
-    /// How much memory it takes beside its own size, in bytes.
+    /// Its memory besides its own size, in bytes.
     pub(crate) fn size(&self) -> usize {
         let texts = [&self.call_id, &self.local, &self.remote, &self.local_tag, &self.target];
         let routes = self.routes.iter().map(|route| route.len() + size_of::<String>()).sum::<usize>();
         routes + texts.into_iter().map(String::len).sum::<usize>()
     }
 
-    /// Whether it was opened by `sips:`: all its requests come over TLS then, and our Contact says so.
+    /// Whether the INVITE used `sips:`. Then all requests of the dialog come over TLS, and our Contact says so.
     pub(crate) fn is_secure(&self) -> bool {
         self.secure
     }
@@ -66,16 +66,16 @@ impl Dialog {
             && request.from().is_some_and(|from| from.tag() == self.remote_tag.as_deref())
     }
 
-    /// Returns whether a request that came past the registrar belongs to this dialog: by Call-ID, both tags, and a number
-    /// that is not an old one. Never for `sips:`, whose requests come over TLS alone.
+    /// Returns whether a request from another peer belongs to this dialog. Call-ID and both tags must fit, and the
+    /// number must not be an old one. With `sips:` it never does, because those requests come only over TLS.
     pub(crate) fn takes(&self, request: &Message) -> bool {
         let secure = self.secure || is_sips(&self.target);
         let old = request.cseq().is_none_or(|cseq| cseq.seq < self.remote_cseq);
         request.method().is_some() && !secure && !old && self.remote_tag.is_some() && self.has(request)
     }
 
-    /// Returns whether a request may belong to this dialog although the end of its To was cut off, tag and all: some servers
-    /// keep 255 bytes of it.
+    /// Returns whether a request may belong to this dialog although the end of its To, with the tag, was cut off. Some
+    /// servers keep only 255 bytes of it.
     pub(crate) fn may_have(&self, request: &Message) -> bool {
         let tag = request.to_tag().unwrap_or_default();
         request.call_id() == Some(self.call_id.as_str())
@@ -95,7 +95,7 @@ impl Dialog {
             && response.to().is_some_and(|to| to.tag() == self.remote_tag.as_deref())
     }
 
-    /// Takes the number of a request. Returns `false` for one that is not higher than the last (section 12.2.2).
+    /// Takes the number of a request. Returns `false` if it is not higher than the last one (section 12.2.2).
     pub(crate) fn advance(&mut self, cseq: u32) -> bool {
         let grows = cseq > self.remote_cseq;
         if grows {
@@ -111,25 +111,25 @@ impl Dialog {
         }
     }
 
-    /// Counts our next request.
+    /// Returns the number of our next request.
     pub(crate) fn next_cseq(&mut self) -> u32 {
         self.cseq += 1;
         self.cseq
     }
 
-    /// Returns the Request-URI of our requests, which is their digest URI too.
+    /// Returns the Request-URI of our requests, which is also their digest URI.
     pub(crate) fn request_uri(&self) -> String {
         self.strict_router().unwrap_or_else(|| self.target.clone())
     }
 
-    /// 12.2.1.1: behind a strict router the Request-URI is its own, and the target goes last.
+    /// 12.2.1.1: behind a strict router, its URI is the Request-URI and the target is the last route.
     fn strict_router(&self) -> Option<String> {
         let first = NameAddr::parse(self.routes.first()?)?;
         let loose = first.parsed().is_some_and(|uri| uri.params.has("lr"));
         (!loose).then(|| first.uri.to_owned())
     }
 
-    /// Begins a request with this number; what it carries besides is the caller's to add.
+    /// Begins a request with this number. The calling code adds what else it carries.
     pub(crate) fn request(&self, method: &Method, cseq: u32, via: &str) -> Builder {
         let strict = self.strict_router();
         let mut builder = Builder::request(method, strict.as_deref().unwrap_or(&self.target));
@@ -145,7 +145,8 @@ impl Dialog {
     }
 }
 
-/// Whether an INVITE wants `sips:` in our Contact: by its Request-URI, its first Record-Route or, without one, its Contact.
+/// Whether an INVITE wants `sips:` in our Contact. Its Request-URI says so, or its first Record-Route. Without a
+/// Record-Route, its Contact does.
 pub(crate) fn is_secure(invite: &Message) -> bool {
     let route = invite.values("Record-Route").next().and_then(NameAddr::parse).map(|route| route.uri);
     let contacts = invite.contacts();
@@ -197,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_contact_or_with_too_long_a_way_there_is_no_dialog() {
+    fn without_a_contact_or_with_too_long_a_route_there_is_no_dialog() {
         assert!(Dialog::accept(&invite(""), "a").is_none());
         assert!(Dialog::accept(&invite("Contact: *\r\n"), "a").is_none());
         let long = "Record-Route: <sip:p;lr>\r\n".repeat(MAX_ROUTES + 1);
@@ -205,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_does_not_grow_is_refused() {
+    fn a_cseq_that_does_not_grow_is_refused() {
         let mut dialog = Dialog::accept(&invite("Contact: <sip:bob@h>\r\n"), "a").expect("a dialog");
         assert!(!dialog.advance(7) && !dialog.advance(3) && dialog.advance(9) && !dialog.advance(8));
     }

@@ -1,4 +1,4 @@
-//! How soon a server sends the INVITE once the phone that it woke has registered (ADR 13).
+//! How soon a server sends the INVITE after the phone that it woke has registered (ADR 13).
 
 use std::time::Duration;
 
@@ -6,34 +6,34 @@ use serde::{Deserialize, Serialize};
 
 use crate::account::AccountKey;
 
-/// Accounts of which a habit is known.
+/// For how many accounts a habit is remembered.
 const MAX_KNOWN: usize = 16;
-/// An INVITE this soon after the 200 is prompt.
+/// An INVITE is prompt if it comes this soon after the 200.
 const PROMPT: Duration = Duration::from_secs(3);
-/// So many prompt ones in a row are a habit.
+/// This many prompt INVITEs in a row are a habit.
 const HABIT: u8 = 3;
-/// How long the INVITE of a server with that habit is waited for after the 200.
+/// If a server has the habit, how long its INVITE is waited for after the 200.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What is known of each account's server: prompt INVITEs in a row.
+/// For each account, how many INVITEs in a row its server sent promptly.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Habits(Vec<(String, u8)>);
 
 impl Habits {
-    /// Takes how long after the 200 an INVITE came.
+    /// Notes how long after the 200 an INVITE came.
     pub(super) fn learn(&mut self, account: &AccountKey, took: Duration) {
         let seen = self.of(account);
         *seen = if took <= PROMPT { HABIT.min(*seen + 1) } else { 0 };
     }
 
-    /// An INVITE did not come in time: the next one has to show the habit again.
+    /// An INVITE did not come in time. The next one must show the habit again.
     pub(super) fn doubt(&mut self, account: &AccountKey) {
         let seen = self.of(account);
         *seen = (*seen).min(HABIT - 1);
     }
 
-    /// How long an INVITE is waited for after the 200, where that is known.
+    /// How long an INVITE is waited for after the 200, if the server has the habit.
     pub(super) fn patience(&self, account: &AccountKey) -> Option<Duration> {
         let known = self.0.iter().any(|(of, seen)| of == account.as_str() && *seen >= HABIT);
         known.then_some(PATIENCE)
@@ -43,7 +43,7 @@ impl Habits {
         self.0.is_empty()
     }
 
-    /// What this process has seen itself counts.
+    /// Adds the record of an earlier process. What this process has seen itself counts more.
     pub(super) fn recall(&mut self, earlier: Self) {
         let later = std::mem::replace(self, earlier);
         self.0.truncate(MAX_KNOWN);

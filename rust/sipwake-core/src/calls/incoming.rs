@@ -1,4 +1,4 @@
-//! What is done with the requests that come in on a registered flow.
+//! Handles the requests that come in on a registered flow.
 
 use super::invite::CAPABILITIES;
 use super::session::Session;
@@ -6,14 +6,14 @@ use super::transaction::Invitation;
 use super::uas::TransactionKey;
 use super::{Calls, Cx};
 use crate::event::Discard;
-use crate::outbox::Way;
+use crate::outbox::Destination;
 use crate::sip::{ALLOW, Builder, Message, Method};
 
-/// The most memory for what others send, in bytes: an extension on iOS has about 24 MB.
+/// The most memory for requests from outside, in bytes. An extension on iOS has about 24 MB.
 const MAX_HELD: usize = 4 * 1024 * 1024;
 
 impl Calls {
-    pub(crate) fn handle_request(&mut self, way: Way, request: Message, cx: &mut Cx<'_>) {
+    pub(crate) fn handle_request(&mut self, destination: Destination, request: Message, cx: &mut Cx<'_>) {
         let (Some(key), Some(method)) = (TransactionKey::of(&request), request.method().cloned()) else {
             return cx.outbox.discard(Discard::Malformed);
         };
@@ -25,16 +25,16 @@ impl Calls {
             return cx.outbox.discard(Discard::TooManyCalls);
         }
         match method {
-            Method::Invite => self.handle_invite(way, key, request, cx),
-            Method::Ack => self.handle_ack(way, &key, &request, cx),
-            Method::Cancel => self.handle_cancel(way, &key, &request, cx),
-            _ => self.handle_other(way, key, &method, &request, cx),
+            Method::Invite => self.handle_invite(destination, key, request, cx),
+            Method::Ack => self.handle_ack(destination, &key, &request, cx),
+            Method::Cancel => self.handle_cancel(destination, &key, &request, cx),
+            _ => self.handle_other(destination, key, &method, &request, cx),
         }
     }
 
-    /// Whether a request may be kept beside what others hold; what is over makes room for it.
+    /// Whether there is room for a request. What is over is forgotten for it.
     fn makes_room_for(&mut self, request: &Message) -> bool {
-        // The request, an answer that may repeat much of it, and a description.
+        // The request, a response that may repeat much of it, and a description.
         let needed = 3 * request.size();
         while self.held() + needed > MAX_HELD {
             let over = self.invitations.iter().position(Invitation::is_over);
@@ -47,8 +47,8 @@ impl Calls {
         true
     }
 
-    /// Whether an answer may be kept, for which older ones are forgotten: a BYE is heard and answered however full it is, and may be
-    /// as large as any request.
+    /// Whether a response may be kept, for which older ones are forgotten. A BYE always gets a response, even when
+    /// memory is full, and it may be as large as any request.
     fn forgets_answers_for(&mut self, needed: usize) -> bool {
         while self.held() + needed > MAX_HELD {
             if !self.answers.forget_one() {
@@ -58,7 +58,7 @@ impl Calls {
         true
     }
 
-    /// How much memory all live requests and answers take, in bytes.
+    /// The size of all live requests and responses in memory, in bytes.
     fn held(&self) -> usize {
         let invitations = self.invitations.iter().map(Invitation::size);
         let sessions = self.sessions.iter().map(Session::size);
@@ -66,33 +66,40 @@ impl Calls {
         invitations.chain(sessions).chain(chats).sum::<usize>() + self.answers.size()
     }
 
-    fn handle_other(&mut self, way: Way, key: TransactionKey, method: &Method, request: &Message, cx: &mut Cx<'_>) {
+    fn handle_other(
+        &mut self,
+        destination: Destination,
+        key: TransactionKey,
+        method: &Method,
+        request: &Message,
+        cx: &mut Cx<'_>,
+    ) {
         if let Some(bytes) = self.answers.find(&key, cx.now.boot) {
             let bytes = bytes.to_vec();
-            return cx.outbox.transmit(way, bytes);
+            return cx.outbox.transmit(destination, bytes);
         }
         if self.is_pondered(&key) {
             return;
         }
-        if request.to_tag().is_some() || (*method == Method::Bye && self.session_of(way, request).is_some()) {
-            return self.handle_within(way, key, method, request, cx);
+        if request.to_tag().is_some() || (*method == Method::Bye && self.session_of(destination, request).is_some()) {
+            return self.handle_within(destination, key, method, request, cx);
         }
         let key = Some(key);
         match method {
-            Method::Options => self.answer_request(way, key, request, 200, "OK", &CAPABILITIES, cx),
-            Method::Message => self.handle_chat(way, key, request, cx),
+            Method::Options => self.answer_request(destination, key, request, 200, "OK", &CAPABILITIES, cx),
+            Method::Message => self.handle_chat(destination, key, request, cx),
             Method::Bye | Method::Prack | Method::Update | Method::Info | Method::Notify | Method::Refer => {
-                self.answer_request(way, key, request, 481, "Call/Transaction Does Not Exist", &[], cx);
+                self.answer_request(destination, key, request, 481, "Call/Transaction Does Not Exist", &[], cx);
             }
-            _ => self.answer_request(way, key, request, 405, "Method Not Allowed", &[("Allow", ALLOW)], cx),
+            _ => self.answer_request(destination, key, request, 405, "Method Not Allowed", &[("Allow", ALLOW)], cx),
         }
     }
 
-    /// Answers a request other than INVITE; with its `key`, its repetitions hear the same.
+    /// Sends the response to a request other than INVITE. With its `key`, repetitions get the same one.
     #[expect(clippy::too_many_arguments, reason = "one answer, all of whose parts differ")]
     pub(crate) fn answer_request(
         &mut self,
-        way: Way,
+        destination: Destination,
         key: Option<TransactionKey>,
         request: &Message,
         code: u16,
@@ -101,12 +108,12 @@ impl Calls {
         cx: &mut Cx<'_>,
     ) {
         let tag = cx.outbox.token();
-        self.answer_with_tag(way, key, request, (code, phrase, &tag), extra, cx);
+        self.answer_with_tag(destination, key, request, (code, phrase, &tag), extra, cx);
     }
 
     pub(super) fn answer_with_tag(
         &mut self,
-        way: Way,
+        destination: Destination,
         key: Option<TransactionKey>,
         request: &Message,
         (code, phrase, tag): (u16, &str, &str),
@@ -121,9 +128,9 @@ impl Calls {
         if let Some(key) = key.filter(|key| self.forgets_answers_for(key.size() + bytes.len())) {
             self.answers.keep(key, bytes.clone(), cx.now.boot);
         }
-        // The app may have thought for longer than the flow lived.
-        if cx.is_alive(way) {
-            cx.outbox.transmit(way, bytes);
+        // The app may have taken longer than the flow lived.
+        if cx.is_alive(destination) {
+            cx.outbox.transmit(destination, bytes);
         }
     }
 }

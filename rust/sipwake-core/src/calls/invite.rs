@@ -10,50 +10,63 @@ use super::callers::Likeness;
 use super::dialog::is_secure;
 use super::session::{Leaving, Session};
 use super::session_timer::{MIN_SE, SessionTimer};
-use super::table::{Arrival, Entry, State};
+use super::table::{Entry, Match, State};
 use super::transaction::{Due, Invitation, Purpose};
 use super::uas::TransactionKey;
 use super::{ACCEPT, Calls, Cx, Refusal, SUPPORTED, Side, body, phrase, reason};
 use crate::account::{AccountKey, Transport};
 use crate::call::Progress;
 use crate::event::{CallChange, Caller, Discard, Ended, Offer};
-use crate::outbox::Way;
+use crate::outbox::Destination;
 use crate::payload::shown_name;
 use crate::record::Decision;
 use crate::record::words::{Milliseconds, Status, YesNo};
 use crate::sip::{ALLOW, Builder, Message, NameAddr};
 
-/// INVITEs that ring or wait for their ACK at once: a fork or a retry for each call.
+/// How many INVITEs may ring or wait for their ACK at once: room for a fork or a retry for each call.
 const MAX_OPEN: usize = 256;
-/// INVITEs remembered, so that a late retransmission is not a new call; the oldest finished one goes first.
+/// How many INVITEs are remembered, so that a late retransmission is not a new call. The oldest finished one goes
+/// first.
 const MAX_REMEMBERED: usize = 512;
 
 impl Calls {
-    pub(crate) fn handle_invite(&mut self, way: Way, key: TransactionKey, request: Message, cx: &mut Cx<'_>) {
+    pub(crate) fn handle_invite(
+        &mut self,
+        destination: Destination,
+        key: TransactionKey,
+        request: Message,
+        cx: &mut Cx<'_>,
+    ) {
         if let Some(index) = self.invitations.iter().position(|known| known.key == key) {
             if let Some(bytes) = self.invitations[index].repeated() {
-                cx.outbox.transmit(way, bytes);
+                cx.outbox.transmit(destination, bytes);
             }
             return;
         }
-        let Some(invitation) = self.receive(way, key, request, cx) else { return };
+        let Some(invitation) = self.receive(destination, key, request, cx) else { return };
         if invitation.request.to_tag().is_some() {
             return self.handle_invite_within(invitation, cx);
         }
-        let account = addressee(way, &invitation.request, cx).unwrap_or_else(|| invitation.account.clone());
+        let account = addressee(destination, &invitation.request, cx).unwrap_or_else(|| invitation.account.clone());
         if let Some(refusal) = self.refusal(&invitation, &account, cx) {
             return self.refuse_new(invitation, &refusal, cx);
         }
         self.ring(invitation, account, cx);
     }
 
-    /// Makes room for an INVITE and notes on which account's flow it came.
-    fn receive(&mut self, way: Way, key: TransactionKey, request: Message, cx: &mut Cx<'_>) -> Option<Invitation> {
-        let Some(account) = cx.owner(way.flow).cloned() else {
+    /// Makes room for an INVITE, and notes the account of the flow that it came on.
+    fn receive(
+        &mut self,
+        destination: Destination,
+        key: TransactionKey,
+        request: Message,
+        cx: &mut Cx<'_>,
+    ) -> Option<Invitation> {
+        let Some(account) = cx.owner(destination.flow).cloned() else {
             cx.outbox.discard(Discard::DeadFlow);
             return None;
         };
-        let reliable = way.transport.is_reliable();
+        let reliable = destination.transport.is_reliable();
         if self.invitations.iter().filter(|known| known.is_open() || known.awaits_ack()).count() >= MAX_OPEN {
             cx.outbox.discard(Discard::TooManyCalls);
             return None;
@@ -64,10 +77,10 @@ impl Calls {
             self.invitations.remove(oldest);
         }
         let tag = request.to_tag().map(str::to_owned).unwrap_or_else(|| cx.outbox.token());
-        Some(Invitation::new(key, way, account, request, tag, reliable))
+        Some(Invitation::new(key, destination, account, request, tag, reliable))
     }
 
-    /// Why an INVITE does not even ring.
+    /// Why an INVITE is refused before it rings.
     fn refusal(&self, invitation: &Invitation, account: &AccountKey, cx: &Cx<'_>) -> Option<Refusal> {
         let request = &invitation.request;
         let unknown = unknown_extensions(request);
@@ -80,7 +93,7 @@ impl Calls {
         if cx.accounts.is_leaving(&invitation.account) || cx.accounts.is_leaving(account) {
             return Some(Refusal::new(480, "Temporarily Unavailable"));
         }
-        if self.merged(invitation).is_some_and(|index| cx.is_alive(self.invitations[index].way)) {
+        if self.merged(invitation).is_some_and(|index| cx.is_alive(self.invitations[index].destination)) {
             return Some(Refusal::new(482, "Loop Detected"));
         }
         if SessionTimer::asked(request, cx.now.boot).is_err() {
@@ -89,15 +102,15 @@ impl Calls {
         body::description(request).err().map(Unreadable::refusal)
     }
 
-    /// RFC 3261 8.2.2.2: the same request that rings already, on another way.
+    /// RFC 3261 8.2.2.2: the same request is ringing already, over another route.
     fn merged(&self, invitation: &Invitation) -> Option<usize> {
         self.invitations.iter().position(|known| known.is_open() && known.is_same_request(&invitation.request))
     }
 
     fn ring(&mut self, mut invitation: Invitation, account: AccountKey, cx: &mut Cx<'_>) {
-        // No 100: RFC 3261 17.2.1 spares it where another answer leaves within 200 ms, and one would keep the caller from
-        // sending its INVITE again, which is all that makes good a lost 180.
-        let trusted = invitation.way.to.is_none();
+        // No 100 is sent. RFC 3261 17.2.1 does not want one if another response is sent within 200 ms. A 100 would also
+        // keep the caller from sending its INVITE again, and only that makes up for a lost 180.
+        let trusted = invitation.destination.to.is_none();
         let caller = caller(&invitation.request, trusted);
         let side = Side::of_invite(&invitation.request, account.clone(), trusted);
         if let Some(code) = self.refuses_earlier(&side, &account, cx) {
@@ -105,12 +118,12 @@ impl Calls {
         }
         let arrival = self.arrive(&side, &account, cx);
         let uuid = match arrival {
-            Arrival::New(uuid) | Arrival::Joined(uuid) | Arrival::Repeated(uuid) => uuid,
-            Arrival::Ghost(uuid, _) => {
+            Match::New(uuid) | Match::Joined(uuid) | Match::Repeated(uuid) => uuid,
+            Match::Ghost(uuid, _) => {
                 let code = self.ghost_answer(uuid);
                 return self.refuse_new(invitation, &Refusal::new(code, phrase(code)), cx);
             }
-            Arrival::Full => {
+            Match::Full => {
                 cx.outbox.discard(Discard::TooManyCalls);
                 return self.refuse_new(invitation, &Refusal::new(486, "Busy Here"), cx);
             }
@@ -119,7 +132,7 @@ impl Calls {
             return self.invited_again(uuid, invitation, cx);
         }
         if let Some(index) = self.merged(&invitation) {
-            // Its flow is gone: nobody hears what is answered there.
+            // Its flow is gone, so nobody would get a response there.
             self.invitations.remove(index);
         }
         let rings = invitation.request.expires().map_or(self.policy.ring_limit, |s| Duration::from_secs(u64::from(s)));
@@ -132,7 +145,7 @@ impl Calls {
         self.tell_invited(arrival, caller, offer, cx);
     }
 
-    /// Why an INVITE does not ring whose call an earlier process has refused, or saw end.
+    /// Why an INVITE does not ring if an earlier process has refused its call, or saw it end.
     pub(super) fn refuses_earlier(&mut self, side: &Side, account: &AccountKey, cx: &mut Cx<'_>) -> Option<u16> {
         let code = self.refused_earlier(side, cx)?;
         let ended = match code {
@@ -145,11 +158,11 @@ impl Calls {
         Some(code)
     }
 
-    /// Brings an INVITE together with what announced it.
-    pub(super) fn arrive(&mut self, side: &Side, account: &AccountKey, cx: &mut Cx<'_>) -> Arrival {
+    /// Matches an INVITE with what announced it.
+    pub(super) fn arrive(&mut self, side: &Side, account: &AccountKey, cx: &mut Cx<'_>) -> Match {
         let arrival = self.table.invite(side, self.judged.all(), cx.now.boot);
         self.note_arrival(account, arrival, cx);
-        if let Arrival::Joined(uuid) = arrival
+        if let Match::Joined(uuid) = arrival
             && let Some(took) = self.table.took(uuid)
         {
             self.past_mut().habits().learn(account, took);
@@ -157,19 +170,20 @@ impl Calls {
         arrival
     }
 
-    /// What an INVITE hears whose call is over.
+    /// The status for an INVITE whose call is over.
     pub(super) fn ghost_answer(&self, uuid: Uuid) -> u16 {
         self.table.get(uuid).map_or(480, Entry::status)
     }
 
-    /// Tells of an INVITE that rings.
-    pub(super) fn tell_invited(&mut self, arrival: Arrival, caller: Caller, offer: Option<Offer>, cx: &mut Cx<'_>) {
-        // After a repetition the gateway tries again towards the Contact that came meanwhile: the same call, the same ring.
+    /// Tells the app of an INVITE that rings.
+    pub(super) fn tell_invited(&mut self, arrival: Match, caller: Caller, offer: Option<Offer>, cx: &mut Cx<'_>) {
+        // When a new Contact comes in, the gateway sends the INVITE there again. It is the same call and the same
+        // ringing.
         let (uuid, announced, tell) = match arrival {
-            Arrival::New(uuid) => (uuid, false, true),
-            Arrival::Joined(uuid) => (uuid, true, true),
-            Arrival::Repeated(uuid) => (uuid, true, false),
-            Arrival::Ghost(..) | Arrival::Full => return,
+            Match::New(uuid) => (uuid, false, true),
+            Match::Joined(uuid) => (uuid, true, true),
+            Match::Repeated(uuid) => (uuid, true, false),
+            Match::Ghost(..) | Match::Full => return,
         };
         let told_before = self.table.get(uuid).is_some_and(|entry| entry.caller.is_some());
         let changed = self.learn_caller(uuid, &caller);
@@ -180,7 +194,7 @@ impl Calls {
             return;
         }
         if self.table.contradicts(uuid) {
-            // The screen shows somebody else: it is set right before anything is answered.
+            // The screen shows another caller. It is corrected before any answer.
             self.correct_caller(uuid, &caller);
             self.tell_call(uuid, CallChange::CallerChanged(caller.clone()), cx);
             if let Some(entry) = self.table.live_mut(uuid).filter(|_| self.policy.reconfirm) {
@@ -188,7 +202,7 @@ impl Calls {
             }
         }
         let known = self.table.get(uuid).and_then(|entry| entry.caller.clone()).filter(|_| told_before && !changed);
-        // An INVITE that knows less than its push did takes nothing away.
+        // An INVITE that says less than its push does not remove the name.
         let name = caller.display_name.clone().or(known.and_then(|known| known.display_name));
         let caller = Caller { display_name: name, ..caller };
         if self.table.get(uuid).is_some_and(|entry| entry.answer_wanted) {
@@ -198,7 +212,7 @@ impl Calls {
         }
     }
 
-    /// The status that an INVITE hears of whose call an earlier process saw the end.
+    /// The status for an INVITE whose call ended in an earlier process.
     fn refused_earlier(&mut self, invite: &Side, cx: &mut Cx<'_>) -> Option<u16> {
         if !self.past.as_ref().is_some_and(|past| past.has_earlier()) || self.table.knows(invite, true, cx.now.boot) {
             return None;
@@ -213,26 +227,29 @@ impl Calls {
         Some(code)
     }
 
-    fn note_arrival(&self, account: &AccountKey, arrival: Arrival, cx: &mut Cx<'_>) {
+    fn note_arrival(&self, account: &AccountKey, arrival: Match, cx: &mut Cx<'_>) {
         let (uuid, decision) = match arrival {
-            Arrival::New(uuid) => (uuid, Decision::InviteNew {}),
-            Arrival::Joined(uuid) => {
+            Match::New(uuid) => (uuid, Decision::InviteNew {}),
+            Match::Joined(uuid) => {
                 let announced = self.table.get(uuid).and_then(|entry| entry.times.announced);
                 let after = announced.map_or(Duration::ZERO, |at| cx.now.boot.saturating_sub(at.boot));
                 (uuid, Decision::InviteJoined { after: Milliseconds(after) })
             }
-            Arrival::Repeated(uuid) => (uuid, Decision::InviteAgain {}),
-            Arrival::Ghost(uuid, how) => (uuid, Decision::Tombstone { invite: YesNo::Yes, ended: how.into() }),
-            Arrival::Full => return,
+            Match::Repeated(uuid) => (uuid, Decision::InviteAgain {}),
+            Match::Ghost(uuid, how) => (uuid, Decision::Tombstone { invite: YesNo::Yes, ended: how.into() }),
+            Match::Full => return,
         };
         cx.outbox.note_call(Some(account), uuid, decision);
     }
 
-    /// Another INVITE of a call that was accepted: if our 200 went to a flow that is gone and its ACK never came, the
-    /// gateway tries again and gets the same answer.
+    /// Another INVITE of an accepted call came. If our 200 was sent on a flow that is gone, and its ACK never came, the
+    /// gateway tries again and gets the same response.
     fn invited_again(&mut self, uuid: Uuid, invitation: Invitation, cx: &mut Cx<'_>) {
         let lost = self.sessions.iter().position(|session| {
-            session.uuid == uuid && !session.connected && session.leaving == Leaving::No && !cx.is_alive(session.way)
+            session.uuid == uuid
+                && !session.connected
+                && session.leaving == Leaving::No
+                && !cx.is_alive(session.destination)
         });
         let Some(index) = lost else { return self.refuse_new(invitation, &Refusal::new(486, "Busy Here"), cx) };
         let session = self.sessions.remove(index);
@@ -247,7 +264,8 @@ impl Calls {
     /// Sends the 180 or 183, reliably if the caller requires it (RFC 3262 section 3).
     pub(crate) fn send_progress(&mut self, index: usize, cx: &mut Cx<'_>) {
         let invitation = &self.invitations[index];
-        // RFC 3262 section 5: to an INVITE without an offer, a reliable answer would have to carry ours, which waits for the user.
+        // RFC 3262 section 5: if the INVITE has no offer, a reliable response must carry ours. But ours waits for the
+        // user.
         let required = invitation.request.has_option("Require", "100rel") && !invitation.request.body.is_empty();
         let first = || u32::try_from(cx.outbox.random().below(1 << 30)).unwrap_or(0) + 1;
         let rseq = required.then(|| invitation.last_rseq().map_or_else(first, |last| last + 1));
@@ -269,15 +287,21 @@ impl Calls {
         self.send_answer(index, bytes, cx);
     }
 
-    /// Refuses an INVITE that is not among the known ones yet.
+    /// Refuses an INVITE that is not in the list yet.
     pub(crate) fn refuse_new(&mut self, invitation: Invitation, refusal: &Refusal, cx: &mut Cx<'_>) {
         cx.outbox.note(&invitation.account, Decision::InviteRefused { status: Status(refusal.code) });
         self.invitations.push(invitation);
         self.refuse_at(self.invitations.len() - 1, refusal.code, refusal.phrase, refusal.header.as_slice(), cx);
     }
 
-    pub(crate) fn handle_ack(&mut self, way: Way, key: &TransactionKey, ack: &Message, cx: &mut Cx<'_>) {
-        // The ACK of a 2xx has a branch of its own (13.2.2.4); old callers send it with their INVITE's.
+    pub(crate) fn handle_ack(
+        &mut self,
+        destination: Destination,
+        key: &TransactionKey,
+        ack: &Message,
+        cx: &mut Cx<'_>,
+    ) {
+        // The ACK of a 2xx has a branch of its own (13.2.2.4). Old callers use their INVITE's.
         let refused = |known: &&mut Invitation| known.key == *key && !known.is_accepted();
         if let Some(refused) = self.invitations.iter_mut().find(refused) {
             if !refused.acknowledge(cx.now.boot) {
@@ -293,11 +317,12 @@ impl Calls {
                 && known.request.cseq().map(|cseq| cseq.seq) == cseq
         };
         let heard = |known: &Invitation| {
-            way.to.is_none() || (known.way.transport == Transport::Udp && !is_secure(&known.request))
+            destination.to.is_none() || (known.destination.transport == Transport::Udp && !is_secure(&known.request))
         };
         let exact = |known: &Invitation| of_invite(known) && tag == Some(known.local_tag()) && heard(known);
         let exact = self.invitations.iter().position(exact);
-        // Some servers cut the To, and its tag: on the registrar's flow, one that fits nothing else is taken.
+        // Some servers cut the To and its tag. On the registrar's flow, the ACK is accepted if it fits exactly one
+        // INVITE.
         let cut = || {
             let fits = |known: &Invitation| {
                 of_invite(known)
@@ -305,7 +330,7 @@ impl Calls {
                     && known.local_tag().starts_with(tag.unwrap_or_default())
                     && known.request.from_tag() == ack.from_tag()
             };
-            only(self.invitations.iter().map(fits)).filter(|_| way.to.is_none())
+            only(self.invitations.iter().map(fits)).filter(|_| destination.to.is_none())
         };
         let Some(index) = exact.or_else(cut) else { return cx.outbox.discard(Discard::StrayRequest) };
         let known = &mut self.invitations[index];
@@ -333,18 +358,24 @@ impl Calls {
         }
     }
 
-    pub(crate) fn handle_cancel(&mut self, way: Way, key: &TransactionKey, request: &Message, cx: &mut Cx<'_>) {
+    pub(crate) fn handle_cancel(
+        &mut self,
+        destination: Destination,
+        key: &TransactionKey,
+        request: &Message,
+        cx: &mut Cx<'_>,
+    ) {
         let Some(index) = self.invitations.iter().position(|known| known.key == *key) else {
-            return self.answer_request(way, None, request, 481, "Call/Transaction Does Not Exist", &[], cx);
+            return self.answer_request(destination, None, request, 481, "Call/Transaction Does Not Exist", &[], cx);
         };
-        // Section 9.2: with the tag of the INVITE's answers.
+        // Section 9.2: the response has the same tag as those to the INVITE.
         let tag = self.invitations[index].to_tag.clone();
-        self.answer_with_tag(way, None, request, (200, "OK", &tag), &[], cx);
+        self.answer_with_tag(destination, None, request, (200, "OK", &tag), &[], cx);
         if !self.invitations[index].is_open() {
             return;
         }
         match self.invitations[index].purpose {
-            // A gateway that forks cancels one branch while another continues.
+            // A gateway that forks cancels one branch while another one continues.
             Purpose::Ring(uuid) if self.invitations.iter().filter(|known| known.rings(uuid)).count() == 1 => {
                 self.end_call(uuid, reason::of_cancel(request), cx);
             }
@@ -377,7 +408,7 @@ impl Calls {
                     }
                 }
                 (Due::Unanswered, _) => {
-                    // RFC 3261 section 13.3.1: the INVITE's own `Expires` ends with 487.
+                    // RFC 3261 section 13.3.1: when the INVITE's own `Expires` ends, the status is 487.
                     let limit = self.policy.ring_limit;
                     let expires = self.invitations[index].request.expires();
                     let expired = expires.is_some_and(|expires| Duration::from_secs(u64::from(expires)) <= limit);
@@ -393,7 +424,7 @@ impl Calls {
         }
     }
 
-    /// Refuses one INVITE; with the last of them its call is over.
+    /// Refuses one INVITE. If it was the last one, its call is over.
     fn give_up_ringing(&mut self, index: usize, code: u16, how: Ended, cx: &mut Cx<'_>) {
         let phrase = match code {
             487 => "Request Terminated",
@@ -413,28 +444,28 @@ impl Calls {
     }
 }
 
-/// The session interval asked for is shorter than ours may be (RFC 4028 section 6).
+/// The caller asks for a shorter session interval than we accept (RFC 4028 section 6).
 pub(crate) fn too_brief() -> Refusal {
     Refusal::new(422, "Session Interval Too Small").with("Min-SE", MIN_SE.to_string())
 }
 
-/// The one place that holds `true`.
+/// The position of the only `true`. `None` if there are several, or none.
 pub(super) fn only(fits: impl Iterator<Item = bool>) -> Option<usize> {
     let mut found = fits.enumerate().filter_map(|(index, fits)| fits.then_some(index));
     found.next().filter(|_| found.next().is_none())
 }
 
-/// The extensions that a request requires and nobody here knows.
+/// The extensions that a request requires and that we do not support.
 pub(crate) fn unknown_extensions(request: &Message) -> String {
     let known = |tag: &&str| SUPPORTED.split(", ").any(|known| known.eq_ignore_ascii_case(tag));
     let unknown: Vec<&str> = request.values("Require").filter(|tag| !known(tag)).collect();
     unknown.join(", ")
 }
 
-/// Who calls; `trusted` tells whether the registrar vouches for what it asserts (RFC 3325 section 5).
+/// Who calls. `trusted` says whether the registrar vouches for `P-Asserted-Identity` (RFC 3325 section 5).
 pub(crate) fn caller(request: &Message, trusted: bool) -> Caller {
     let from = request.from();
-    // One `tel:` and one `sip:` at most (9.1), either of which may bear the name.
+    // There is at most one `tel:` and one `sip:` (9.1). Either may have the name.
     let all = || request.values("P-Asserted-Identity").filter(|_| trusted).filter_map(NameAddr::parse);
     let asserted = all().next();
     let shown = |named: Option<NameAddr<'_>>| named.and_then(|named| shown_name(&named.display_name()?));
@@ -445,5 +476,5 @@ pub(crate) fn caller(request: &Message, trusted: bool) -> Caller {
     Caller { display_name: name, uri: asserted.or(from).and_then(|named| shown_name(named.uri)).unwrap_or_default() }
 }
 
-/// What is answered to OPTIONS, in a call and outside (RFC 3261 section 11.2).
+/// The headers of the response to OPTIONS, inside a call and outside (RFC 3261 section 11.2).
 pub(crate) const CAPABILITIES: [(&str, &str); 3] = [("Allow", ALLOW), ("Accept", ACCEPT), ("Supported", SUPPORTED)];

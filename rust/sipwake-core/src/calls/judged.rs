@@ -10,10 +10,10 @@ use uuid::Uuid;
 
 use super::side::Side;
 
-/// Calls at once that only a push has announced, for one account.
+/// How many calls of one account may be announced by a push at once.
 pub(crate) const MAX_ANNOUNCED: usize = 64;
 
-/// A push that a gate judged to be of this call.
+/// A push that a gate judged to belong to this call.
 #[derive(Debug, Clone)]
 pub(crate) struct Judged {
     pub(crate) uuid: Uuid,
@@ -22,7 +22,7 @@ pub(crate) struct Judged {
     pub(crate) at: Duration,
 }
 
-/// Where gates tell what they judged. Nothing waits: a push is judged on its own thread.
+/// How gates report what they judged. A gate never waits, because it judges a push on the push's own thread.
 #[derive(Debug, Clone)]
 pub(crate) struct Notes {
     to: Sender<Judged>,
@@ -30,14 +30,14 @@ pub(crate) struct Notes {
 }
 
 impl Default for Notes {
-    /// Nobody reads them.
+    /// Nobody reads these notes.
     fn default() -> Self {
         Self { to: channel().0, waiting: Arc::default() }
     }
 }
 
 impl Notes {
-    /// Tells of a push. One that comes while the client has not looked at so many others is left out: its INVITE finds it when it
+    /// Reports a push. If too many wait for the client, this one is left out. It meets its INVITE when the push itself
     /// reaches the client.
     pub(crate) fn note(&self, judged: Judged) {
         if self.waiting.fetch_add(1, Ordering::Relaxed) >= MAX_ANNOUNCED || self.to.send(judged).is_err() {
@@ -46,17 +46,17 @@ impl Notes {
     }
 }
 
-/// What gates have judged, until the client takes those pushes: an INVITE that comes in between is matched as if they were here
-/// already. All gates of a client share them.
+/// What gates have judged until the client takes those pushes. An INVITE that comes in between is matched as if the
+/// pushes were here already. All gates of a client share this.
 #[derive(Debug, Default)]
 pub(crate) struct Judgements {
-    /// Made with the first gate, so that an idle account does not pay for it.
+    /// Made with the first gate, so that an idle account needs no memory for it.
     shared: OnceCell<(Notes, Receiver<Judged>)>,
     known: Vec<Judged>,
 }
 
 impl Judgements {
-    /// For a gate.
+    /// Returns the end for a gate.
     pub(crate) fn notes(&self) -> Notes {
         let made = || {
             let (to, from) = channel();
@@ -65,7 +65,7 @@ impl Judgements {
         self.shared.get_or_init(made).0.clone()
     }
 
-    /// The push of this call is here.
+    /// The push of this call has reached the client.
     pub(crate) fn take(&mut self, uuid: Uuid) {
         self.read();
         self.known.retain(|known| known.uuid != uuid);
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn gates_on_many_threads_tell_of_all_they_judged_and_a_flood_takes_no_memory() {
+    fn gates_on_many_threads_report_each_push_and_a_flood_takes_no_memory() {
         let mut judgements = Judgements::default();
         std::thread::scope(|scope| {
             for thread in 0..8 {
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_push_that_has_reached_the_client_is_no_longer_waited_for() {
+    fn the_client_no_longer_waits_for_a_push_that_it_has_handled() {
         let mut judgements = Judgements::default();
         let notes = judgements.notes();
         for _ in 0..1_000 {

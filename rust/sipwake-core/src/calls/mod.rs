@@ -1,20 +1,22 @@
 //! The called side of calls: what the app can ask of a call from its push on, and what happens then.
 //!
-//! A call has one name, its UUID, and one end. The app can ask at any moment. A command is carried out when it can be:
-//! an answer before the INVITE waits for it ([`CallChange::AnswerWanted`]), a hang-up before the ACK waits for that.
+//! A call has one UUID and one end. The app can ask at any moment. A command is carried out when that is possible: an
+//! answer before the INVITE waits for it ([`CallChange::AnswerWanted`]), and a hang-up before the ACK waits for the
+//! ACK.
 
 mod accounts;
 mod addressee;
-mod asked;
+mod app_request;
 mod beside;
 mod body;
 mod callers;
-mod chat;
 mod dialog;
 mod habit;
+mod in_dialog;
 mod incoming;
 mod invite;
 mod judged;
+mod message;
 mod outgoing;
 mod past;
 mod reason;
@@ -25,7 +27,6 @@ mod stranger;
 mod table;
 mod transaction;
 mod uas;
-mod within;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -43,16 +44,16 @@ pub(crate) use self::reason::of_cancel;
 use self::session::{Leaving, Session};
 use self::session_timer::SessionTimer;
 pub(crate) use self::side::Side;
-use self::table::Arrival;
+use self::table::Match;
 pub(crate) use self::table::{State, Table};
 use self::transaction::Invitation;
 use self::uas::Answers;
 use crate::account::AccountKey;
 use crate::call::{CallPolicy, Decline, HangUp, Progress};
-use crate::clock::Soonest;
+use crate::clock::NextTimeout;
 use crate::event::{Answer, CallChange, CallEvent, CallTimes, Caller, Discard, Ended, Event, FlowId, Offer, Output};
 use crate::flows::Flows;
-use crate::outbox::{Outbox, Way};
+use crate::outbox::{Destination, Outbox};
 use crate::payload::{self, ActionKind, Duty, Ignored, PushAction};
 use crate::record::Decision;
 use crate::record::words::{Seconds, YesNo};
@@ -62,34 +63,35 @@ use crate::transaction::T1;
 
 /// The extensions that an INVITE may require.
 pub(crate) const SUPPORTED: &str = "100rel, timer";
-/// Types of bodies that are read.
+/// The types of bodies that are read.
 pub(crate) const ACCEPT: &str = "application/sdp, text/plain, message/cpim";
 
 /// All calls of a client, from their push or INVITE to their end.
 #[derive(Default)]
 pub(crate) struct Calls {
     table: Table,
-    /// Calls that ended, as they are stored.
+    /// Ended calls, in the form that is stored.
     past: Option<Arc<Past>>,
-    /// Pushes that were judged from outside and are still on their way here.
+    /// Pushes that another thread has judged and that have not arrived here yet.
     judged: Judgements,
     invitations: Vec<Invitation>,
     sessions: Vec<Session>,
     answers: Answers,
     policy: CallPolicy,
-    /// Calls from others than the registrar's flow are taken.
+    /// Calls are accepted that do not come over the registrar's flow.
     unsolicited: bool,
-    /// Flows on whose port others than the registrar are heard, for a dialog without a route, and until when once there is none.
+    /// Flows whose socket also takes datagrams from other peers, because a dialog has no route. When the last such
+    /// dialog is over, the time says how long this goes on.
     heard: Vec<(FlowId, Option<Duration>)>,
     /// Answers that wait for a flow.
     held_answers: BTreeMap<Uuid, Answer>,
-    /// Calls whose INVITEs another stack holds, on the network that they came on.
+    /// Calls whose INVITEs another stack has, as long as the device stays on the network that they came over.
     beside: Vec<Uuid>,
-    /// The app answers what only an app can do.
+    /// The app itself responds to INFO and REFER.
     takes_requests: bool,
-    /// Requests told to the app so far.
+    /// How many requests the app was told of.
     requests: u64,
-    /// Messages told lately: a gateway sends them again to a new Contact.
+    /// Messages that the app was told of lately. A gateway sends them again to a new Contact.
     chats: VecDeque<String>,
 }
 
@@ -102,20 +104,26 @@ impl Calls {
         &self.policy
     }
 
-    /// Returns the table as a push is to be judged by it.
+    /// Returns a copy of the table to judge pushes by.
     pub(crate) fn judged_by(&self, flows: &Flows) -> Table {
         let mut table = self.table.clone();
         table.note_ways(&self.reached(flows));
         table
     }
 
-    /// The calls that ring and whose INVITE came on a flow that is up, or to another stack.
+    /// The ringing calls whose INVITE came on a flow that is up, or to another stack.
     fn reached(&self, flows: &Flows) -> Vec<Uuid> {
-        let reached = self.invitations.iter().filter(|invitation| flows.up(invitation.way.flow).is_some());
+        let reached = self.invitations.iter().filter(|invitation| flows.up(invitation.destination.flow).is_some());
         reached.filter_map(Invitation::call_that_rings).chain(self.beside.iter().copied()).collect()
     }
 
-    /// Takes up what an earlier process knew of calls that ended.
+    /// Whether a call lives on this flow.
+    pub(crate) fn need(&self, flow: FlowId) -> bool {
+        self.sessions.iter().any(|session| session.destination.flow == flow)
+            || self.invitations.iter().any(|invitation| invitation.destination.flow == flow)
+    }
+
+    /// Reads the calls that ended in an earlier process.
     pub(crate) fn restore(&mut self, record: &[u8]) -> Result<(), Damage> {
         let earlier = Past::open(record)?;
         self.past_mut().recall(earlier);
@@ -143,14 +151,14 @@ impl Calls {
         outbox.save(CALLS.to_owned(), self.past.as_ref().and_then(|past| past.seal()), Durability::Progress);
     }
 
-    /// Forgets which calls ended: without an account every push is silent.
+    /// Forgets the ended calls. Without an account every push is silent.
     pub(crate) fn forget_past(&mut self, outbox: &mut Outbox) {
         if self.past.take().is_some_and(|past| past.seal().is_some()) {
             self.save_past(outbox);
         }
     }
 
-    /// Stores that a call is over, ahead of the bytes that end it.
+    /// Stores that a call is over, before the bytes that end it are sent.
     fn remember(&mut self, uuid: Uuid, cx: &mut Cx<'_>) {
         let Some(entry) = self.table.get(uuid) else { return };
         let renames = self.table.renames(entry.account.as_ref()) == Some(true);
@@ -160,7 +168,7 @@ impl Calls {
         }
     }
 
-    pub(crate) fn timeouts(&self, soonest: &mut Soonest) {
+    pub(crate) fn timeouts(&self, soonest: &mut NextTimeout) {
         for invitation in &self.invitations {
             soonest.add(Some(invitation.timeout()));
         }
@@ -173,7 +181,6 @@ impl Calls {
         soonest.add(self.table.timeout());
     }
 
-    /// Does what time asks for.
     pub(crate) fn handle_timeout(&mut self, cx: &mut Cx<'_>) {
         for uuid in self.table.expire(cx.now.boot) {
             if self.table.was_cut_short(uuid)
@@ -188,7 +195,8 @@ impl Calls {
         self.expire_sessions(cx);
     }
 
-    /// Takes a push, for this account where only one can be meant. Returns whether it was answered already.
+    /// Takes a push. `account` is the account that it is for, if only one is possible. Returns whether nothing more has
+    /// to come from the server for it: the INVITE is here, or the call is over.
     pub(crate) fn handle_push(&mut self, action: &PushAction, account: Option<AccountKey>, cx: &mut Cx<'_>) -> bool {
         let of = account.clone();
         let push = Side::of_push(action, account);
@@ -201,7 +209,7 @@ impl Calls {
                 };
                 self.judged.take(action.uuid);
                 match self.table.announce(&push, Some(action.uuid), window, cx.now.boot) {
-                    Arrival::New(uuid) => {
+                    Match::New(uuid) => {
                         cx.outbox.note_call(of.as_ref(), uuid, Decision::Announced { window: Seconds(window) });
                         if !action.age.is_dated() {
                             self.table.expect_as_usual(uuid);
@@ -210,11 +218,11 @@ impl Calls {
                         self.tell_call(uuid, CallChange::Announced(caller), cx);
                         false
                     }
-                    Arrival::Repeated(uuid) | Arrival::Joined(uuid) => {
-                        // What the INVITE says of its caller stands above what a late push says.
+                    Match::Repeated(uuid) | Match::Joined(uuid) => {
+                        // What the INVITE says about the caller counts more than what a late push says.
                         let entry = self.table.get(uuid).filter(|entry| entry.state != State::Announced);
                         let is_here = entry.is_some();
-                        // A request inside the call may wait for the phone to register.
+                        // The server may hold back a request inside the call until the phone registers.
                         let woken_inside = entry.is_some_and(|entry| entry.woken_inside);
                         cx.outbox.note_call(of.as_ref(), uuid, Decision::PushAgain { invite_here: is_here.into() });
                         let told = entry.and_then(|entry| entry.caller.as_ref());
@@ -222,15 +230,15 @@ impl Calls {
                         if !known && !self.table.contradicts(uuid) && self.learn_caller(uuid, &caller) {
                             self.tell_call(uuid, CallChange::CallerChanged(caller), cx);
                         }
-                        // What names no call may be of another one, or of a request inside this one.
+                        // A push that names no call may be for another call, or for a request inside this one.
                         is_here && !woken_inside && (push.has_id() || push.names_caller())
                     }
-                    Arrival::Ghost(uuid, how) => {
+                    Match::Ghost(uuid, how) => {
                         let decision = Decision::Tombstone { invite: YesNo::No, ended: how.into() };
                         cx.outbox.note_call(of.as_ref(), uuid, decision);
                         true
                     }
-                    Arrival::Full => {
+                    Match::Full => {
                         cx.outbox.note_call(of.as_ref(), action.uuid, Decision::PushFull {});
                         cx.outbox.discard(Discard::TooManyCalls);
                         false
@@ -240,7 +248,8 @@ impl Calls {
             ActionKind::Cancel => {
                 let mut stray = false;
                 let ends = match action.judged {
-                    // The user answered in between: the platform was told that the call is over, if anything.
+                    // If the user answered meanwhile, the cancel ends the call only where the platform was told that it
+                    // is over.
                     payload::Judged::Ends => {
                         let answered = self.table.get(action.uuid).is_some_and(|entry| entry.state == State::Answered);
                         (!answered || action.duty == Duty::ReportThenEnd).then_some(action.uuid)
@@ -260,7 +269,7 @@ impl Calls {
                     self.refuse_invitations(uuid, 487, "Request Terminated", cx);
                     self.leave(uuid, None, cx);
                 }
-                // It ends nothing here, and the server waits for nobody.
+                // A stray cancel ends nothing here, and the server waits for nobody.
                 stray
             }
             ActionKind::Ignore { reason: Ignored::CallOver } => {
@@ -277,8 +286,8 @@ impl Calls {
         }
     }
 
-    /// Says that the phone rings: the callers of [`Progress::Session`] hear 180, one who required reliable responses
-    /// once its PRACK of the 183 is here (RFC 3262 section 3).
+    /// Says that the phone rings. The callers who got [`Progress::Session`] get 180 now. A caller who required reliable
+    /// responses gets it after their PRACK of the 183 (RFC 3262 section 3).
     ///
     /// Returns `false` for a call that is not ringing, or whose caller already knows it.
     pub(crate) fn ringing(&mut self, call: Uuid, cx: &mut Cx<'_>) -> bool {
@@ -298,8 +307,8 @@ impl Calls {
 
     /// Answers for the user, at any time after the push.
     ///
-    /// When the INVITE is here, now or later, [`CallChange::AnswerWanted`] tells its offer; the app then calls
-    /// [`accept`](Self::accept) with its session description. Returns `false` for a call that is not known, over, or
+    /// When the INVITE is here, now or later, [`CallChange::AnswerWanted`] brings its offer. Then the app calls
+    /// [`accept`](Self::accept) with its session description. Returns `false` for a call that is unknown, over, or
     /// accepted already.
     pub(crate) fn answer(&mut self, call: Uuid, cx: &mut Cx<'_>) -> bool {
         let Some(entry) = self.table.live_mut(call).filter(|entry| entry.state != State::Answered) else {
@@ -316,10 +325,10 @@ impl Calls {
         true
     }
 
-    /// Accepts a call whose INVITE is here, with the answer to its offer or, if it had none, with our offer. The 200 goes
-    /// out at once, or as soon as there is a flow; [`CallChange::Connected`] follows with the ACK.
+    /// Accepts a call whose INVITE is here, with the answer to its offer or, if it had none, with our offer. The 200
+    /// goes out at once, or as soon as there is a flow. [`CallChange::Connected`] follows with the ACK.
     ///
-    /// Returns `false` for a call that is not ringing: not known, not here yet, accepted already, or over.
+    /// Returns `false` for a call that is not ringing: unknown, not here yet, accepted already, or over.
     pub(crate) fn accept(&mut self, call: Uuid, answer: Answer, cx: &mut Cx<'_>) -> bool {
         let rings = self.table.live_mut(call).is_some_and(|entry| entry.state == State::Ringing);
         if !rings || answer.body.is_empty() || self.best_invitation(call, cx).is_none() {
@@ -332,8 +341,8 @@ impl Calls {
         accepted.unwrap_or(true)
     }
 
-    /// Declines a call that rings or was announced; the refusal of an announced one is sent when its INVITE comes.
-    /// Returns `false` for a call that is not known, answered or over.
+    /// Declines a call that rings or was announced. For an announced call, the refusal is sent when its INVITE comes.
+    /// Returns `false` for a call that is unknown, answered or over.
     pub(crate) fn decline(&mut self, call: Uuid, how: Decline, cx: &mut Cx<'_>) -> bool {
         if self.table.live_mut(call).is_none_or(|entry| entry.state == State::Answered) {
             return false;
@@ -348,7 +357,7 @@ impl Calls {
         ended
     }
 
-    /// Ends a call, whatever its state. Returns `false` for a call that is not known or over.
+    /// Ends a call in any state. Returns `false` for a call that is unknown or over.
     pub(crate) fn hang_up(&mut self, call: Uuid, why: HangUp, cx: &mut Cx<'_>) -> bool {
         let Some(state) = self.table.live_mut(call).map(|entry| entry.state) else { return false };
         let status = match why {
@@ -369,13 +378,13 @@ impl Calls {
         true
     }
 
-    /// Responds to a [`CallChange::Offered`]: with the app's answer (or, if it had no offer, its own), or with `None`
-    /// to refuse (488); the call continues as it was. Returns `false` if no offer waits for a response.
+    /// Responds to a [`CallChange::Offered`] with the app's answer (or with its own offer, if there was none). `None`
+    /// refuses (488), and the call continues as before. Returns `false` if no offer waits for a response.
     pub(crate) fn respond_offer(&mut self, call: Uuid, answer: Option<Answer>, cx: &mut Cx<'_>) -> bool {
         self.respond_change(call, answer, cx)
     }
 
-    /// Responds to a [`CallChange::Asked`] that awaits it. Returns `false` if nothing of that name does.
+    /// Responds to a [`CallChange::Asked`] that waits for it. Returns `false` if no request with this number waits.
     pub(crate) fn respond_request(&mut self, call: Uuid, request: u64, status: u16, cx: &mut Cx<'_>) -> bool {
         let Some(session) = self.sessions_of(call) else { return false };
         let Some(at) = session.asked.iter().position(|asked| asked.id() == request) else { return false };
@@ -384,7 +393,7 @@ impl Calls {
         true
     }
 
-    /// Returns the times of a call, also of one that ended within the last hour.
+    /// Returns the times of a call, also of a call that ended within the last hour.
     pub(crate) fn call_times(&self, call: Uuid) -> Option<CallTimes> {
         self.table.get(call).map(|entry| entry.times)
     }
@@ -406,14 +415,14 @@ impl Calls {
         cx.outbox.tell(Event::Call(CallEvent { uuid, account, times, change }));
     }
 
-    /// Notes who calls in place of whoever was told.
+    /// Replaces the caller that the app was told of.
     pub(crate) fn correct_caller(&mut self, uuid: Uuid, caller: &Caller) {
         if let Some(entry) = self.table.get_mut(uuid) {
             entry.caller = Some(caller.clone());
         }
     }
 
-    /// Notes who calls. Returns `true` if the app was told somebody else, or less.
+    /// Notes who calls. Returns `true` if this is new to the app: it knew no caller, or another display name.
     pub(crate) fn learn_caller(&mut self, uuid: Uuid, caller: &Caller) -> bool {
         let Some(entry) = self.table.get_mut(uuid) else { return false };
         match &mut entry.caller {
@@ -429,12 +438,12 @@ impl Calls {
         }
     }
 
-    /// Ends a call and tells it, once.
+    /// Ends a call and tells the app, once.
     pub(crate) fn end_call(&mut self, uuid: Uuid, how: Ended, cx: &mut Cx<'_>) -> bool {
         self.held_answers.remove(&uuid);
         let ended = self.table.end(uuid, how, cx.now.boot);
         if ended {
-            // Pushes for who has logged out are silent as they are.
+            // Pushes for a user who has logged out are silent without this record.
             if how != Ended::LoggedOut {
                 self.remember(uuid, cx);
             }
@@ -444,7 +453,7 @@ impl Calls {
     }
 
     pub(crate) fn end_calls_of(&mut self, key: &AccountKey, cx: &mut Cx<'_>) {
-        // A push that named nobody is for nobody any more.
+        // A call whose push named no account ends with the last account.
         let nobody = !cx.accounts.is_anybody_else(key);
         let over_it = |uuid: Uuid| {
             self.sessions.iter().any(|session| session.uuid == uuid && session.account == *key)
@@ -462,7 +471,7 @@ impl Calls {
         }
     }
 
-    /// Does what waited for a flow.
+    /// Does what could not be done without a flow, or before the server was asked.
     pub(crate) fn drive(&mut self, cx: &mut Cx<'_>) {
         let habits = self.past.as_ref().map(|past| past.known_habits());
         self.table.shorten(|account, since| {
@@ -487,15 +496,16 @@ impl Calls {
         self.hear_peers(cx);
     }
 
-    /// Asks for what callers send straight to our Contact, as long as there is a dialog that makes them (RFC 3261 12.1.1), and for as
-    /// long after it as a BYE may come again whose answer was lost.
+    /// Asks the driver for the requests that callers send straight to our Contact, past the registrar (RFC 3261 section
+    /// 12.1.1). It wants them while there is a dialog without a route. Then it goes on for 64*T1: the response to a BYE
+    /// may be lost, and the BYE comes again.
     fn hear_peers(&mut self, cx: &mut Cx<'_>) {
         if self.unsolicited {
             return;
         }
         let mut wanted = Vec::new();
         for session in self.sessions.iter().filter(|session| session.dialog.is_without_route()) {
-            let Way { flow, .. } = session.way;
+            let Destination { flow, .. } = session.destination;
             if session.is_in_the_clear() && cx.flows.up(flow).is_some() && !wanted.contains(&flow) {
                 wanted.push(flow);
             }
@@ -520,19 +530,19 @@ impl Calls {
         }
     }
 
-    /// The INVITE that an answer is best given to: the newest, of those that came on a living flow if there is one.
+    /// The INVITE to answer: the newest one that came on a living flow or, if there is none, the newest.
     fn best_invitation(&self, call: Uuid, cx: &Cx<'_>) -> Option<usize> {
         let rings = |index: &usize| self.invitations[*index].rings(call);
         let newest = || (0..self.invitations.len()).rev().filter(rings);
-        newest().find(|index| cx.is_alive(self.invitations[*index].way)).or_else(|| newest().next())
+        newest().find(|index| cx.is_alive(self.invitations[*index].destination)).or_else(|| newest().next())
     }
 
-    /// Sends the 200. Returns `None` while there is no flow to send it on.
+    /// Sends the 200. Returns `None` while there is no flow for it.
     fn carry_out_answer(&mut self, call: Uuid, answer: &Answer, cx: &mut Cx<'_>) -> Option<bool> {
         let Some(index) = self.best_invitation(call, cx) else { return Some(false) };
-        let (account, way) = (self.invitations[index].account.clone(), self.invitations[index].way);
-        let way = cx.way(&account, way)?;
-        let Some(mut session) = self.begin_session(call, index, way, answer, cx) else { return Some(false) };
+        let (account, destination) = (self.invitations[index].account.clone(), self.invitations[index].destination);
+        let destination = cx.destination(&account, destination)?;
+        let Some(mut session) = self.begin_session(call, index, destination, answer, cx) else { return Some(false) };
         let headers = session.timer.as_ref().map(SessionTimer::agreement).unwrap_or_default();
         if !self.send_accepting(index, &headers, answer, cx) {
             return Some(false);
@@ -549,13 +559,20 @@ impl Calls {
         Some(true)
     }
 
-    fn begin_session(&self, call: Uuid, index: usize, way: Way, answer: &Answer, cx: &mut Cx<'_>) -> Option<Session> {
+    fn begin_session(
+        &self,
+        call: Uuid,
+        index: usize,
+        destination: Destination,
+        answer: &Answer,
+        cx: &mut Cx<'_>,
+    ) -> Option<Session> {
         let invitation = &self.invitations[index];
         let request = &invitation.request;
         Some(Session {
             uuid: call,
             account: invitation.account.clone(),
-            way,
+            destination,
             dialog: Dialog::accept(request, &invitation.to_tag)?,
             connected: false,
             awaits_answer: false,
@@ -592,21 +609,21 @@ impl Calls {
         true
     }
 
-    /// Sends the answer to an INVITE, now or when there is a flow again.
+    /// Sends a response to an INVITE, now or when there is a flow again.
     pub(crate) fn send_answer(&mut self, index: usize, bytes: Vec<u8>, cx: &mut Cx<'_>) {
         let invitation = &self.invitations[index];
-        let way = cx.way(&invitation.account, invitation.way);
-        self.invitations[index].unsent = way.is_none();
-        if let Some(way) = way {
-            cx.outbox.transmit(way, bytes);
+        let destination = cx.destination(&invitation.account, invitation.destination);
+        self.invitations[index].unsent = destination.is_none();
+        if let Some(destination) = destination {
+            cx.outbox.transmit(destination, bytes);
         }
     }
 
-    /// Our Contact in dialogs of an account.
+    /// Our Contact in the dialogs of an account.
     fn contact_of(&self, account: &AccountKey, secure: bool, cx: &Cx<'_>) -> Option<String> {
         let mut uri = cx.accounts.contact_uri(account, cx.flows)?;
         if let Some(rest) = uri.strip_prefix("sip:").filter(|_| secure) {
-            // RFC 5630 section 3.1.4: `transport=tls` is not for it.
+            // RFC 5630 section 3.1.4: `sips:` does not go with `transport=tls`.
             uri = ["sips:", &rest.replace(";transport=tls", ";transport=tcp")].concat();
         }
         let purr = cx.accounts.purr(account).filter(|_| self.policy.mid_call_wakeups);
@@ -614,7 +631,7 @@ impl Calls {
         Some(format!("<{uri}{}>", purr.unwrap_or_default()))
     }
 
-    /// Notes how the app wants a call refused: INVITEs that are still to come hear the same.
+    /// Notes the status with which the app refuses a call. INVITEs that come later get the same.
     fn refuse_with(&mut self, call: Uuid, code: u16) {
         if let Some(entry) = self.table.get_mut(call) {
             entry.refusal = Some(code);
@@ -652,20 +669,20 @@ impl Calls {
         }
     }
 
-    /// The session that a request belongs to. A BYE whose To was cut off is taken on the registrar's flow alone, and where
-    /// it fits one.
-    fn session_of(&self, way: Way, request: &Message) -> Option<usize> {
-        // A request that does not come from the registrar counts only in dialogs that allow this.
-        let heard = |session: &Session| way.to.is_none() || session.is_in_the_clear();
+    /// The session that a request belongs to. A BYE whose To was cut off counts only on the registrar's flow, and only
+    /// if it fits exactly one session.
+    fn session_of(&self, destination: Destination, request: &Message) -> Option<usize> {
+        // A request from another peer counts only in a dialog that allows this.
+        let heard = |session: &Session| destination.to.is_none() || session.is_in_the_clear();
         let exact = self.sessions.iter().position(|session| session.dialog.has(request) && heard(session));
         exact.or_else(|| {
-            let cut = way.to.is_none() && request.method() == Some(&Method::Bye);
+            let cut = destination.to.is_none() && request.method() == Some(&Method::Bye);
             only(self.sessions.iter().map(|session| session.dialog.may_have(request))).filter(|_| cut)
         })
     }
 }
 
-/// Why a request is refused: status, phrase and the header that goes with them.
+/// How a request is refused: status, phrase and the header that goes with them.
 pub(crate) struct Refusal {
     code: u16,
     phrase: &'static str,

@@ -10,18 +10,19 @@ use super::{Calls, Cx, SUPPORTED};
 use crate::digest::{Challenged, parse_challenges};
 use crate::event::{Answer, CallChange, Ended};
 use crate::flows::Up;
-use crate::outbox::Way;
+use crate::outbox::Destination;
 use crate::sip::{Message, Method};
 use crate::transaction::{ClientTransaction, Due};
 use crate::trust::Warning;
 
-/// Answers to challenges in one call: each gives whoever asks a digest to guess the password by.
+/// How many challenges are answered in one call. Each answer is a digest from which its receiver can guess the
+/// password.
 const MAX_ANSWERS_A_CALL: u8 = 2;
-/// RFC 3261 section 14.1, for the side that did not give the call its Call-ID.
+/// RFC 3261 section 14.1, for the side that did not choose the Call-ID.
 const AGAIN: Duration = Duration::from_secs(2);
 
 impl Calls {
-    /// Leaves a call: the BYE goes out as soon as it may.
+    /// Leaves a call. The BYE is sent as soon as it is allowed.
     pub(crate) fn leave(&mut self, call: Uuid, status: Option<u16>, cx: &mut Cx<'_>) {
         if let Some(session) = self.sessions_of(call)
             && session.leaving == Leaving::No
@@ -32,12 +33,12 @@ impl Calls {
         self.respond_change(call, None, cx);
     }
 
-    /// Ends an answered call that cannot continue: an ACK or a refresh never came.
+    /// Ends an answered call that cannot continue, because an ACK or the response to a refresh never came.
     pub(crate) fn fail_session(&mut self, call: Uuid, status: u16, cx: &mut Cx<'_>) {
         self.end_call(call, Ended::Failed(status), cx);
         self.leave(call, Some(status), cx);
         if let Some(session) = self.sessions_of(call) {
-            // 15: without the ACK, the BYE may go out once it is no longer waited for.
+            // Section 15: without an ACK, the BYE may be sent when the wait for the ACK has ended.
             session.connected = true;
         }
     }
@@ -46,7 +47,10 @@ impl Calls {
     pub(crate) fn drive_sessions(&mut self, cx: &mut Cx<'_>) {
         for index in 0..self.sessions.len() {
             let session = &self.sessions[index];
-            let Some(way) = cx.way(&session.account, session.way).filter(|_| session.connected) else { continue };
+            let Some(destination) = cx.destination(&session.account, session.destination).filter(|_| session.connected)
+            else {
+                continue;
+            };
             match session.leaving {
                 Leaving::Wanted(status) => {
                     let mut headers = Vec::new();
@@ -58,8 +62,8 @@ impl Calls {
                     self.send_request(index, &Method::Bye, headers, Challenged::default(), cx);
                 }
                 // The caller learns the Contact on the new flow (RFC 3261 section 12.2: a target refresh).
-                Leaving::No if way != session.way && session.request.is_none() => {
-                    self.sessions[index].way = way;
+                Leaving::No if destination != session.destination && session.request.is_none() => {
+                    self.sessions[index].destination = destination;
                     self.refresh(index, cx);
                 }
                 Leaving::No | Leaving::Sent => {}
@@ -71,7 +75,7 @@ impl Calls {
         });
     }
 
-    /// Sends UPDATE or, where the caller does not take it, a re-INVITE with what was agreed before.
+    /// Sends an UPDATE. If the caller does not support that, sends a re-INVITE with what was agreed before.
     fn refresh(&mut self, index: usize, cx: &mut Cx<'_>) {
         let session = &self.sessions[index];
         if session.change.is_some() {
@@ -94,7 +98,7 @@ impl Calls {
     ) {
         let branch = cx.outbox.branch();
         let session = &self.sessions[index];
-        let Some((way, up)) = way_up(session, cx) else { return };
+        let Some((destination, up)) = way_up(session, cx) else { return };
         let (via, reliable) = (via(&up, &branch), up.transport.is_reliable());
         let session = &mut self.sessions[index];
         let cseq = session.dialog.next_cseq();
@@ -118,7 +122,7 @@ impl Calls {
             builder = builder.body(&body.content_type, &body.body);
         }
         let Ok(bytes) = builder.finish() else {
-            // What the caller gave for a dialog cannot be written, so there is no peer.
+            // The caller's part of the dialog cannot be written into a request, so there is nobody to send it to.
             log::warn!("a {method} cannot be built");
             return;
         };
@@ -132,10 +136,10 @@ impl Calls {
             challenged,
             heard: false,
         });
-        cx.outbox.transmit(way, bytes);
+        cx.outbox.transmit(destination, bytes);
     }
 
-    /// Takes a response to one of our requests. Returns `false` for one that is to none of them.
+    /// Takes a response to one of our requests. Returns `false` if it belongs to none of them.
     pub(crate) fn handle_call_response(&mut self, response: &Message, cx: &mut Cx<'_>) -> bool {
         let Some(code) = response.code() else { return false };
         if self.acknowledge_again(response, code, cx) {
@@ -163,9 +167,9 @@ impl Calls {
         }
         let session = &mut self.sessions[index];
         match (&method, code) {
-            // Whatever is said to a BYE, the call is over (RFC 3261 section 15.1.1).
+            // After any response to a BYE, the call is over (RFC 3261 section 15.1.1).
             (Method::Bye, _) => drop(self.sessions.remove(index)),
-            // And whatever is said to the one NOTIFY of a transfer, the call continues.
+            // After any response to the one NOTIFY of a transfer, the call continues.
             (Method::Notify, _) => {}
             (_, 200..=299) => {
                 session.dialog.refresh_target(response);
@@ -188,27 +192,27 @@ impl Calls {
                 session.takes_update = false;
                 self.refresh(index, cx);
             }
-            // Section 12.2.1.2: the caller knows nothing of this call.
+            // Section 12.2.1.2: the caller does not know this call.
             (_, 408 | 481) => {
                 let uuid = session.uuid;
                 self.fail_session(uuid, code, cx);
             }
-            // Section 14.1: both asked at once; who did not begin the call waits for up to two seconds. And what is
-            // refused for now is tried when the caller says.
+            // Section 14.1: both sides asked at once. The side that did not begin the call waits for up to two seconds.
+            // After 500 and 503, the caller says how long to wait.
             (_, 491) => session.again_at = Some(cx.now.boot + cx.outbox.random().up_to(AGAIN)),
             (_, 500 | 503) => {
                 let wait =
                     response.header("Retry-After").and_then(|value| value.split([' ', ';', '(']).next()?.parse().ok());
                 session.again_at = Some(cx.now.boot + Duration::from_secs(wait.unwrap_or(5).clamp(1, 60)));
             }
-            // Anything else leaves the session as it was (14.1); its timer decides.
+            // Anything else leaves the session as it was (14.1). Its timer decides.
             _ => {}
         }
         true
     }
 
-    /// Sends a request again with the account's credentials (RFC 3261 section 22.1). Returns `false` where they were
-    /// refused, or nothing that asks for them can be answered.
+    /// Sends a request again with the account's credentials (RFC 3261 section 22.1). Returns `false` if they were
+    /// refused, or if none of the challenges can be answered.
     fn answer_with_credentials(
         &mut self,
         index: usize,
@@ -226,8 +230,8 @@ impl Calls {
             }
             return false;
         }
-        // Over UDP the caller itself may be at the other end: it is no server of ours.
-        let ours = self.sessions[index].way.to.is_none();
+        // Over UDP the other end may be the caller, and not one of our servers.
+        let ours = self.sessions[index].destination.to.is_none();
         if !ours || !cx.accounts.is_answerable(account, &challenges, &mut challenged, cx.now) {
             if let Some(challenge) = challenges.first() {
                 cx.outbox.warn(account, Warning::CallChallengeRefused { realm: challenge.realm.clone() });
@@ -239,18 +243,18 @@ impl Calls {
         self.sessions[index].request.is_some()
     }
 
-    /// Sends the ACK of our re-INVITE: of a 2xx in a transaction of its own, else in the INVITE's.
+    /// Sends the ACK of our re-INVITE: after a 2xx in a transaction of its own, otherwise in the INVITE's.
     fn acknowledge(&mut self, index: usize, cseq: u32, code: u16, branch: String, cx: &mut Cx<'_>) {
         let branch = if code < 300 { cx.outbox.branch() } else { branch };
         let session = &self.sessions[index];
-        let Some((way, up)) = way_up(session, cx) else { return };
+        let Some((destination, up)) = way_up(session, cx) else { return };
         if let Ok(bytes) = session.dialog.request(&Method::Ack, cseq, &via(&up, &branch)).finish() {
             self.sessions[index].last_ack = Some((cseq, bytes.clone()));
-            cx.outbox.transmit(way, bytes);
+            cx.outbox.transmit(destination, bytes);
         }
     }
 
-    /// Section 13.2.2.4: a 2xx that comes again means that its ACK was lost.
+    /// Section 13.2.2.4: if a 2xx comes again, its ACK was lost.
     fn acknowledge_again(&mut self, response: &Message, code: u16, cx: &mut Cx<'_>) -> bool {
         let Some(cseq) = response.cseq().filter(|cseq| code >= 200 && cseq.method == Method::Invite.as_str()) else {
             return false;
@@ -258,11 +262,11 @@ impl Calls {
         let again = self.sessions.iter().find_map(|session| {
             let (acknowledged, bytes) = session.last_ack.as_ref()?;
             let same = *acknowledged == cseq.seq && session.dialog.is_answered_by(response);
-            same.then(|| (cx.way(&session.account, session.way), bytes.clone()))
+            same.then(|| (cx.destination(&session.account, session.destination), bytes.clone()))
         });
-        let Some((way, bytes)) = again else { return false };
-        if let Some(way) = way {
-            cx.outbox.transmit(way, bytes);
+        let Some((destination, bytes)) = again else { return false };
+        if let Some(destination) = destination {
+            cx.outbox.transmit(destination, bytes);
         }
         true
     }
@@ -305,8 +309,10 @@ impl Calls {
         match request.due(cx.now.boot) {
             Some(Due::Retransmit) => {
                 let bytes = request.bytes.clone();
-                if let Some(way) = cx.way(&self.sessions[index].account, self.sessions[index].way) {
-                    cx.outbox.transmit(way, bytes);
+                if let Some(destination) =
+                    cx.destination(&self.sessions[index].account, self.sessions[index].destination)
+                {
+                    cx.outbox.transmit(destination, bytes);
                 }
             }
             Some(Due::TimedOut) if request.method == Method::Bye => drop(self.sessions.remove(index)),
@@ -321,10 +327,10 @@ impl Calls {
     }
 }
 
-/// The flow that a request of ours takes, and what carries it.
-fn way_up(session: &Session, cx: &Cx<'_>) -> Option<(Way, Up)> {
-    let way = cx.way(&session.account, session.way)?;
-    Some((way, cx.flows.up(way.flow)?))
+/// The destination of a request of ours, and the flow for it.
+fn way_up(session: &Session, cx: &Cx<'_>) -> Option<(Destination, Up)> {
+    let destination = cx.destination(&session.account, session.destination)?;
+    Some((destination, cx.flows.up(destination.flow)?))
 }
 
 fn via(up: &Up, branch: &str) -> String {

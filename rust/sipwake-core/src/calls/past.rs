@@ -1,5 +1,5 @@
-//! Calls that ended lately, as a later process remembers them: hashes alone, so that after a kill neither a late push nor a late INVITE
-//! rings a ghost.
+//! Calls that ended lately, for a later process. After a kill, neither a late push nor a late INVITE of them may ring.
+//! The record has only hashes.
 
 use std::time::Duration;
 
@@ -14,16 +14,16 @@ use crate::account::AccountKey;
 use crate::clock::Now;
 use crate::snapshot::{Damage, open, seal};
 
-/// Ended calls that are remembered. Among calls that only pushes named, the one that ended first goes first: anybody
-/// who learnt the token can send as many of these as they like.
+/// How many ended calls are remembered. Among the calls that only pushes named, the one that ended first is forgotten
+/// first: anybody who learnt the token can send as many of these pushes as they like.
 const MAX_PAST: usize = 64;
-/// How long, by the wall clock.
+/// How long they are remembered by the wall clock, in seconds.
 const REMEMBERED: u64 = 3600;
 
 /// The record [`CALLS`](crate::snapshot::CALLS).
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Past {
-    /// Unguessable and each device's own: the hashes are worth nothing beside another record, or without this one.
+    /// Unguessable, and different on each device. Without it, or next to another record, the hashes are of no use.
     key: String,
     ended: Vec<Ended>,
     #[serde(default, skip_serializing_if = "Habits::is_empty")]
@@ -35,16 +35,16 @@ struct Ended {
     /// Wall time, in seconds since 1970.
     at: u64,
     ids: Vec<String>,
-    /// It was hashed with another key than the record's: it ended while the record could not be read.
+    /// The key of its hashes, if that is not the record's. The call ended while the record could not be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     key: Option<String>,
-    /// It came by its INVITE alone: its push may still come.
+    /// Only its INVITE came. Its push may still come.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     owed: Option<Half>,
-    /// The status that an INVITE of it hears.
+    /// The status for a late INVITE.
     #[serde(default, skip_serializing_if = "is_zero")]
     status: u16,
-    /// Those of `ids` that were its INVITE's.
+    /// Those of `ids` that came from its INVITE.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     invite: Vec<String>,
     /// A push announced it, and its INVITE may still come.
@@ -53,23 +53,23 @@ struct Ended {
     /// The user refused it before its INVITE came.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     refused: Option<Half>,
-    /// This process saw it end, and knows better.
+    /// It ended in this process, which knows more about it.
     #[serde(skip)]
     seen: bool,
 }
 
-/// By what the other half of a call is recognised that has no id in common with this one.
+/// What identifies the other half of a call if the two halves have no id in common.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Half {
-    /// Wall time of the INVITE, or at which the user refused.
+    /// Wall time at which the INVITE came or the user refused.
     since: u64,
     account: Option<String>,
     names: Vec<String>,
     whole: Vec<String>,
     ends: Vec<String>,
-    /// It has a vendor's id.
+    /// This half has a vendor's id.
     vendor: bool,
-    /// It has a Call-ID, as each INVITE does.
+    /// This half has a Call-ID. Each INVITE has one.
     #[serde(default = "yes")]
     call_id: bool,
     /// The gateway gives INVITEs other ids than its pushes.
@@ -87,7 +87,7 @@ impl Past {
         (!self.ended.is_empty() || !self.habits.is_empty()).then(|| seal(self))
     }
 
-    /// Adds what an earlier process knew, which could not be read until now.
+    /// Adds the record of an earlier process, which could not be read until now.
     pub(crate) fn recall(&mut self, earlier: Self) {
         let later = std::mem::replace(self, earlier);
         self.habits.recall(later.habits);
@@ -123,13 +123,13 @@ impl Past {
         true
     }
 
-    /// Whether an earlier process saw calls end.
+    /// Whether calls ended in an earlier process.
     pub(crate) fn has_earlier(&self) -> bool {
         self.ended.iter().any(|ended| !ended.seen)
     }
 
-    /// The status that an INVITE hears of whose call an earlier process saw the end, by an id that both have: rows I2 and I4 of
-    /// `docs/calls.md`. That call has had its INVITE then.
+    /// The status for an INVITE whose call ended in an earlier process, by an id that both have: rows I2 and I4 of
+    /// `docs/calls.md`. From then on that call has its INVITE.
     pub(crate) fn invited(&mut self, invite: &Side, wall: Duration) -> Option<u16> {
         let now = wall.as_secs();
         let (key, ended) = (&self.key, &mut self.ended);
@@ -172,7 +172,7 @@ impl Past {
         self.ended.push(ended);
     }
 
-    /// Whether a push is of a call that ended, in this process or an earlier one.
+    /// Whether a push belongs to a call that ended, in this process or an earlier one.
     pub(crate) fn knows(&self, push: &Side, wall: Duration) -> bool {
         let now = wall.as_secs();
         let mut hashed: Option<(&str, Vec<String>)> = None;
@@ -189,12 +189,12 @@ impl Past {
 }
 
 impl Ended {
-    /// Whether nothing but pushes told of it, and nobody refused it.
+    /// Whether only pushes named it, and nobody refused it.
     fn is_hearsay(&self) -> bool {
         self.owed.is_none() && self.refused.is_none() && self.invite.is_empty()
     }
 
-    /// Its INVITE has come. Returns the status that it hears.
+    /// Notes that its INVITE has come. Returns the status for it.
     fn met(&mut self, ids: Vec<String>) -> u16 {
         self.ids.extend(ids.iter().filter(|id| !self.ids.contains(id)).cloned().collect::<Vec<_>>());
         (self.invite, self.waits, self.refused) = (ids, false, None);
@@ -210,7 +210,8 @@ impl Half {
         Self { since, account, names, whole, ends, vendor, call_id, renames }
     }
 
-    /// Rows P5 and I8 of `docs/calls.md`: lately, the same caller, not perhaps apart. They have no id in common.
+    /// Rows P5 and I8 of `docs/calls.md`: not long ago, the same caller, and nothing that tells the two apart. They
+    /// have no id in common.
     fn fits(&self, key: &str, other: &Side, now: u64) -> bool {
         let (names, whole, ends) = (self.names.clone(), self.whole.clone(), self.ends.clone());
         let vendors_differ = self.vendor && other.identity.vendor_id.is_some();

@@ -1,4 +1,4 @@
-//! Why a call ends, as the caller says it (RFC 3326).
+//! Why a call ends, in the caller's words (RFC 3326).
 
 use crate::event::Ended;
 use crate::payload::shown_name;
@@ -18,7 +18,7 @@ pub(crate) fn of_cancel(cancel: &Message) -> Ended {
         let params = ParamsRef::of(params);
         let cause = params.value("cause").and_then(|cause| cause.parse().ok()).unwrap_or(0);
         let text = params.value("text").unwrap_or_default();
-        // 603 or 600: a proxy cancels the other branches once one has declined for all (RFC 3261 16.7).
+        // 603 or 600: after one phone has declined for all, a proxy cancels the other branches (RFC 3261 16.7).
         match cause {
             200 => return Ended::AnsweredElsewhere,
             600 | 603 | 607 => ended = Ended::DeclinedElsewhere,
@@ -29,7 +29,8 @@ pub(crate) fn of_cancel(cancel: &Message) -> Ended {
     ended
 }
 
-/// Returns what a BYE says of why, as it may be shown: all its reasons, for a gateway adds its own to the caller's.
+/// Returns the reasons of a BYE in a form that may be shown. All of them, because a gateway adds its own to the
+/// caller's.
 pub(super) fn of_bye(bye: &Message) -> Option<String> {
     shown_name(&bye.values("Reason").collect::<Vec<_>>().join(", "))
 }
@@ -39,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_reason_of_a_cancel_tells_what_became_of_the_call() {
+    fn the_reason_of_a_cancel_says_how_the_call_ended() {
         for (reason, how) in [
             ("SIP;cause=200;text=\"Call completed elsewhere\"", Ended::AnsweredElsewhere),
             ("Q.850;cause=16, sip ; text=\"a,b;c\" ; cause = 200", Ended::AnsweredElsewhere),

@@ -1,68 +1,68 @@
-//! An answered call: its dialog, its descriptions, its timers, and the one request of ours that may be out in it.
+//! An answered call: its dialog, its descriptions, its timers, and the one request of ours that may be under way in it.
 
 use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::asked::Asked;
+use super::app_request::AppRequest;
 use super::dialog::Dialog;
 use super::session_timer::SessionTimer;
 use super::uas::TransactionKey;
 use crate::account::{AccountKey, Transport};
-use crate::clock::Soonest;
+use crate::clock::NextTimeout;
 use crate::digest::Challenged;
 use crate::event::{Answer, Offer};
-use crate::outbox::Way;
+use crate::outbox::Destination;
 use crate::sip::{CSeq, Message, Method};
 use crate::transaction::{ClientTransaction, Due};
 
-/// How long the app may think about a new offer, below Timer C and a human's patience.
+/// How long the app may decide on a new offer. It is below Timer C, and below a person's patience.
 pub(crate) const OFFER_WINDOW: Duration = Duration::from_secs(20);
 
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) uuid: Uuid,
     pub(crate) account: AccountKey,
-    pub(crate) way: Way,
+    pub(crate) destination: Destination,
     pub(crate) dialog: Dialog,
-    /// The first ACK came.
+    /// The first ACK has come.
     pub(crate) connected: bool,
-    /// A 2xx of ours carried an offer: its ACK has the answer.
+    /// Our 2xx carried an offer, so its ACK has the answer.
     pub(crate) awaits_answer: bool,
     pub(crate) local: Answer,
     pub(crate) remote: Option<Offer>,
     pub(crate) change: Option<Change>,
-    /// Requests that the app thinks about.
-    pub(crate) asked: Vec<Asked>,
+    /// Requests that wait for the app.
+    pub(crate) asked: Vec<AppRequest>,
     pub(crate) timer: Option<SessionTimer>,
-    /// The caller said that it takes UPDATE.
+    /// The caller supports UPDATE.
     pub(crate) takes_update: bool,
     pub(crate) request: Option<Outgoing>,
-    /// When a refresh that was refused for now is tried again.
+    /// When a refresh is tried again after a temporary refusal.
     pub(crate) again_at: Option<Duration>,
-    /// The ACK of our last re-INVITE's 2xx, for its repetitions.
+    /// The ACK of our last re-INVITE's 2xx, in case it must be repeated.
     pub(crate) last_ack: Option<(u32, Vec<u8>)>,
     pub(crate) leaving: Leaving,
-    /// Answers to challenges in this call, whoever asked.
+    /// How many challenges were answered in this call, for anybody.
     pub(crate) answers_given: u8,
 }
 
-/// How far a hang-up of ours has come.
+/// The stage of our hang-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Leaving {
     No,
-    /// RFC 3261 section 15: no BYE before the ACK. With a status, the BYE says it.
+    /// RFC 3261 section 15: no BYE before the ACK. If there is a status, the BYE names it.
     Wanted(Option<u16>),
     Sent,
 }
 
-/// An offer of the caller that the app thinks about.
+/// An offer of the caller that waits for the app.
 #[derive(Debug)]
 pub(crate) enum Change {
     /// In a re-INVITE.
     Invite(TransactionKey),
     /// In an UPDATE.
-    Update { key: TransactionKey, way: Way, request: Box<Message>, until: Duration },
+    Update { key: TransactionKey, destination: Destination, request: Box<Message>, until: Duration },
 }
 
 /// A request of ours.
@@ -73,15 +73,15 @@ pub(crate) struct Outgoing {
     pub(crate) cseq: u32,
     pub(crate) bytes: Vec<u8>,
     pub(crate) transaction: ClientTransaction,
-    /// What it carries of its own, to be sent again with credentials.
+    /// Its own header fields, for sending it again with credentials.
     pub(crate) headers: Vec<(&'static str, String)>,
     pub(crate) challenged: Challenged,
-    /// It was heard: an INVITE is not sent again then (RFC 3261 section 17.1.1.2).
+    /// A provisional response has come. An INVITE is not sent again after that (RFC 3261 section 17.1.1.2).
     pub(crate) heard: bool,
 }
 
 impl Session {
-    /// How much memory it takes, in bytes.
+    /// Its size in memory, in bytes.
     pub(crate) fn size(&self) -> usize {
         let remote = self.remote.as_ref().map_or(0, |remote| remote.body.len());
         let change = match &self.change {
@@ -90,21 +90,20 @@ impl Session {
         };
         let sent = self.request.as_ref().map_or(0, |request| request.bytes.len());
         let last_ack = self.last_ack.as_ref().map_or(0, |(_, bytes)| bytes.len());
-        let asked = self.asked.iter().map(Asked::size).sum::<usize>();
+        let asked = self.asked.iter().map(AppRequest::size).sum::<usize>();
         self.dialog.size() + self.local.body.len() + remote + change + sent + last_ack + asked + size_of::<Self>()
     }
 
-    /// Whether we are hanging up.
     pub(super) fn is_leaving(&self) -> bool {
         self.leaving != Leaving::No
     }
 
-    /// Whether its requests may come past the registrar: over UDP, and never by `sips:`.
+    /// Whether its requests may come from another peer than the registrar. They may over UDP, but never with `sips:`.
     pub(crate) fn is_in_the_clear(&self) -> bool {
-        self.way.transport == Transport::Udp && !self.dialog.is_secure()
+        self.destination.transport == Transport::Udp && !self.dialog.is_secure()
     }
 
-    pub(crate) fn timeouts(&self, soonest: &mut Soonest) {
+    pub(crate) fn timeouts(&self, soonest: &mut NextTimeout) {
         soonest.add(self.request.as_ref().map(|request| request.transaction.timeout()));
         if self.leaving == Leaving::No {
             soonest.add_at(self.timer.as_ref().map(SessionTimer::at), "session timer");
@@ -118,8 +117,8 @@ impl Session {
         }
     }
 
-    /// Whether an offer says nothing new: a refresh. Some change a description and keep the version in `o=`, so the whole
-    /// of it counts.
+    /// Whether an offer is only a refresh. Some callers change a description and keep the version in `o=`, so all of it
+    /// is compared.
     pub(crate) fn is_known(&self, offer: &Offer) -> bool {
         self.remote.as_ref().is_some_and(|known| known.body == offer.body)
     }

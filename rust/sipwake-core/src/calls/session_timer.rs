@@ -4,31 +4,31 @@ use std::time::Duration;
 
 use crate::sip::{Message, Params};
 
-/// The shortest session interval that is agreed to, in seconds (RFC 4028 section 4).
+/// The shortest session interval that is accepted, in seconds (RFC 4028 section 4).
 pub(crate) const MIN_SE: u32 = 90;
-/// A longer interval than a day is none.
+/// The longest session interval, in seconds: one day.
 const MAX_SE: u32 = 24 * 3600;
 
-/// What was agreed on.
+/// What both sides agreed on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SessionTimer {
     /// The session interval in seconds.
     interval: u32,
-    /// Whether refreshing is our duty.
+    /// Whether we have to refresh.
     we_refresh: bool,
-    /// Whether the other side knows of session timers.
+    /// Whether the other side supports session timers.
     peer_knows: bool,
-    /// When to refresh, or when to give the call up.
+    /// When to refresh, or when to give up the call.
     at: Duration,
     expires_at: Duration,
 }
 
-/// The interval asked for is shorter than [`MIN_SE`]: 422.
+/// The caller asks for an interval below [`MIN_SE`]. It gets a 422.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TooSmall;
 
 impl SessionTimer {
-    /// Reads what an INVITE, re-INVITE or UPDATE asks for; `None` if it does not ask.
+    /// Reads what an INVITE, re-INVITE or UPDATE asks for. `None` if it asks for no timer.
     //
     // Session-Expires  =  ("Session-Expires" / "x") HCOLON delta-seconds *(SEMI se-params)
     // refresher-param  =  "refresher" EQUAL ("uas" / "uac")
@@ -36,7 +36,8 @@ impl SessionTimer {
         let Some((interval, params)) = session_expires(request) else { return Ok(None) };
         let peer_knows = request.has_option("Supported", "timer") || request.has_option("Require", "timer");
         if interval < MIN_SE {
-            // Section 9: only who knows of 422 gets one; a proxy's short interval is lifted.
+            // Section 9: a caller that does not know 422 must not get one. Then a proxy asked for the short interval,
+            // and it is raised.
             return if peer_knows { Err(TooSmall) } else { Ok(Some(Self::start(MIN_SE, true, false, now))) };
         }
         let we_refresh = !peer_knows || params.value("refresher").is_some_and(|who| who.eq_ignore_ascii_case("uas"));
@@ -52,13 +53,14 @@ impl SessionTimer {
 
     fn start(interval: u32, we_refresh: bool, peer_knows: bool, now: Duration) -> Self {
         let whole = Duration::from_secs(u64::from(interval));
-        // Section 10: half the interval to refresh; to give up, the smaller of 32 s and a third ahead of its end.
+        // Section 10: the refresh comes after half the interval. The call is given up before its end, by 32 s or a
+        // third, whichever is smaller.
         let expires_at = now + whole - (whole / 3).min(Duration::from_secs(32));
         let at = if we_refresh { now + whole / 2 } else { expires_at };
         Self { interval, we_refresh, peer_knows, at, expires_at }
     }
 
-    /// The headers of the 2xx that agrees.
+    /// The headers of the 2xx that accepts the timer.
     pub(crate) fn agreement(&self) -> Vec<(&'static str, String)> {
         let who = if self.we_refresh { "uas" } else { "uac" };
         let mut headers = vec![("Session-Expires", format!("{};refresher={who}", self.interval))];
@@ -70,12 +72,12 @@ impl SessionTimer {
 
     /// The headers of our own refresh.
     pub(crate) fn refresh(&self) -> Vec<(&'static str, String)> {
-        // In our request the roles are the other way round.
+        // In our own request the roles are reversed.
         let who = if self.we_refresh { "uac" } else { "uas" };
         vec![("Session-Expires", format!("{};refresher={who}", self.interval)), ("Min-SE", MIN_SE.to_string())]
     }
 
-    /// Asks for a longer interval, as a 422 demands.
+    /// Takes the longer interval that a 422 asks for.
     pub(crate) fn lengthen(&mut self, min_se: u32) -> bool {
         let longer = min_se > self.interval && min_se <= MAX_SE;
         if longer {
@@ -93,7 +95,7 @@ impl SessionTimer {
         now >= self.expires_at
     }
 
-    /// A refresh is under way: what is left is the end.
+    /// Notes that a refresh is under way. Only the end of the interval is left.
     pub(crate) fn asked_already(&mut self) {
         self.at = self.expires_at;
     }
@@ -115,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn who_refreshes_is_as_the_table_of_section_9_has_it() {
+    fn the_refresher_is_the_one_in_the_table_of_section_9() {
         for (headers, agreement) in [
             ("x: 1800\r\nk: timer\r\n", "1800;refresher=uac Require"),
             ("Session-Expires: 1800;refresher=uas\r\nSupported: 100rel, timer\r\n", "1800;refresher=uas Require"),
@@ -131,14 +133,14 @@ mod tests {
     }
 
     #[test]
-    fn a_short_interval_is_refused_and_none_is_none() {
+    fn a_short_interval_is_refused_and_without_an_interval_there_is_no_timer() {
         assert_eq!(asked("Session-Expires: 89\r\nSupported: timer\r\n"), Err(TooSmall));
         assert_eq!(asked("Session-Expires: soon\r\nSupported: timer\r\n"), Ok(None));
         assert_eq!(asked("Supported: timer\r\n"), Ok(None));
     }
 
     #[test]
-    fn we_refresh_at_half_the_interval_and_give_up_shortly_before_its_end() {
+    fn a_refresh_is_sent_at_half_the_interval_and_the_call_ends_shortly_before_its_end() {
         let ours = asked("Session-Expires: 90\r\n").expect("long enough").expect("it asks");
         assert_eq!(
             (ours.at().as_secs(), ours.is_over(Duration::from_secs(59)), ours.is_over(Duration::from_secs(60))),

@@ -5,12 +5,12 @@ use crate::account::AccountKey;
 use crate::payload::{CallIdentity, PushAction, shown_name, user_part};
 use crate::sip::{Message, NameAddr};
 
-/// What is known of a call from one side.
+/// What one side, push or INVITE, says about a call.
 #[cfg_attr(feature = "replay", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Side {
     pub(super) identity: CallIdentity,
-    /// Whose call it is, where that is certain.
+    /// The account of the call, if that is certain.
     pub(super) account: Option<AccountKey>,
     pub(super) callers: Callers,
 }
@@ -21,12 +21,12 @@ impl Side {
         Self { identity, account, ..Self::default() }.called(caller.as_deref())
     }
 
-    /// What the push of a call, or of its cancel, tells.
+    /// What the push of a call, or of its cancel, says.
     pub(crate) fn of_push(push: &PushAction, account: Option<AccountKey>) -> Self {
         Self::new(push.identity.clone(), account).called(push.display_name.as_deref())
     }
 
-    /// What an INVITE on this account's flow tells; `trusted`, one that came from the registrar.
+    /// What an INVITE on this account's flow says. `trusted` means that it came from the registrar.
     pub(crate) fn of_invite(invite: &Message, account: AccountKey, trusted: bool) -> Self {
         let vendor_id = invite.header("X-Push-ID").or(invite.header("portsip-push-id"));
         let from = invite.from();
@@ -38,7 +38,7 @@ impl Side {
         side
     }
 
-    /// Adds a user, number or name by which the caller goes.
+    /// Adds a user, number or name of the caller.
     #[must_use]
     pub(crate) fn called(mut self, caller: Option<&str>) -> Self {
         if let Some(caller) = caller {
@@ -70,7 +70,7 @@ impl Side {
         differ(&self.identity.vendor_id, &other.identity.vendor_id)
     }
 
-    /// Whether both may be for one account.
+    /// Whether both may be for the same account.
     pub(super) fn may_be_for(&self, account: Option<&AccountKey>) -> bool {
         self.account.as_ref().zip(account).is_none_or(|(a, b)| a == b)
     }
@@ -79,13 +79,13 @@ impl Side {
         self.callers.likeness(&other.callers)
     }
 
-    /// Whether both give numbers, of which the last seven digits differ.
+    /// Whether both have numbers whose last seven digits differ.
     pub(super) fn contradicts(&self, other: &Self) -> bool {
         self.callers.contradict(&other.callers)
     }
 
-    /// Whether it tells of which call it is, beside another one that it may belong to. A caller who withholds their
-    /// name does it on purpose. Then another id is another call, even if the gateway was not seen to keep ids.
+    /// Whether it says which call it belongs to, if there is another possible one. A caller who withholds their name
+    /// does so on purpose. Then another id means another call, even if the gateway was not seen to keep ids.
     pub(super) fn tells(&self, keeps_ids: bool, told_apart: bool) -> bool {
         self.names_caller()
             || (self.identity.call_id.is_some() && keeps_ids)
@@ -93,7 +93,7 @@ impl Side {
     }
 }
 
-/// The name as a push, too, would have it.
+/// The display name in the form that a push has, too.
 fn shown(named: NameAddr<'_>) -> Option<String> {
     shown_name(&named.display_name()?)
 }

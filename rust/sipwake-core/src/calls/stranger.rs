@@ -1,5 +1,6 @@
-//! Calls that come past the registrar: datagrams from elsewhere than a flow's peer. Refused unless the app allows them,
-//! since whoever finds the port could make the phone ring (RFC 5626 section 5.3 has requests come on the flow alone).
+//! Calls that do not come over the registrar: datagrams from other addresses than the flow's peer. They are refused
+//! unless the app allows them. Otherwise anybody who finds the port could make the phone ring (by RFC 5626 section 5.3
+//! requests come only on the flow).
 
 use super::session::Session;
 use super::uas::TransactionKey;
@@ -8,10 +9,10 @@ use std::net::SocketAddr;
 
 use crate::account::Transport;
 use crate::event::{Discard, FlowId};
-use crate::outbox::Way;
+use crate::outbox::Destination;
 use crate::sip::{Message, Method};
 
-/// Peers off the registrar's flow with a call at once.
+/// How many peers besides the registrar may have a call at once.
 const MAX_STRANGERS: usize = 32;
 
 impl Calls {
@@ -20,29 +21,30 @@ impl Calls {
     }
 
     /// Takes a datagram that came in on a flow's socket from another address than the flow's peer. It is dropped and
-    /// counted, unless it belongs to a dialog of ours, or unsolicited calls are allowed and it belongs to one.
+    /// counted, unless it belongs to a dialog of ours, or is part of a call and unsolicited calls are allowed.
     pub(crate) fn handle_stranger(&mut self, flow: FlowId, source: SocketAddr, bytes: &[u8], cx: &mut Cx<'_>) {
-        let way = Way { flow, transport: Transport::Udp, to: Some(source) };
-        if !cx.is_alive(way) {
+        let destination = Destination { flow, transport: Transport::Udp, to: Some(source) };
+        if !cx.is_alive(destination) {
             return cx.outbox.discard(Discard::Unsolicited);
         }
         let Ok(message) = Message::parse(bytes) else { return cx.outbox.discard(Discard::Malformed) };
         // RFC 3261 section 12.1.1: without a route set, the caller's requests come straight to our Contact.
         let clear = cx.flows.up(flow).is_some_and(|up| up.transport == Transport::Udp);
-        let takes =
-            |session: &Session| session.way.flow == flow && session.is_in_the_clear() && session.dialog.takes(&message);
+        let takes = |session: &Session| {
+            session.destination.flow == flow && session.is_in_the_clear() && session.dialog.takes(&message)
+        };
         if clear && self.sessions.iter().any(takes) {
-            return self.handle_request(way, message, cx);
+            return self.handle_request(destination, message, cx);
         }
-        // The BYE that ended such a dialog comes again where our answer was lost.
+        // If our response was lost, the BYE that ended such a dialog comes again.
         if clear && let Some(bytes) = self.answered_before(&message, cx) {
-            return cx.outbox.transmit(way, bytes);
+            return cx.outbox.transmit(destination, bytes);
         }
         if !self.unsolicited {
             return cx.outbox.discard(Discard::Unsolicited);
         }
         if message.code().is_some() {
-            // Never to a REGISTER: only the registrar answers those.
+            // This is never a response to a REGISTER, because only the registrar may send one.
             if !self.handle_call_response(&message, cx) {
                 cx.outbox.discard(Discard::ForeignResponse);
             }
@@ -54,7 +56,7 @@ impl Calls {
             return cx.outbox.discard(Discard::Unsolicited);
         }
         if self.has_room_for(source) {
-            self.handle_request(way, message, cx);
+            self.handle_request(destination, message, cx);
         } else {
             cx.outbox.discard(Discard::TooManyCalls);
         }
@@ -66,9 +68,10 @@ impl Calls {
     }
 
     fn has_room_for(&self, source: SocketAddr) -> bool {
-        let invitations = self.invitations.iter().filter(|known| known.is_open()).filter_map(|known| known.way.to);
+        let invitations =
+            self.invitations.iter().filter(|known| known.is_open()).filter_map(|known| known.destination.to);
         let others: std::collections::BTreeSet<SocketAddr> =
-            invitations.chain(self.sessions.iter().filter_map(|session| session.way.to)).collect();
+            invitations.chain(self.sessions.iter().filter_map(|session| session.destination.to)).collect();
         others.len() < MAX_STRANGERS || others.contains(&source)
     }
 }

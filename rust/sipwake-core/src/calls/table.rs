@@ -1,6 +1,6 @@
-//! Pushes, INVITEs and cancels brought together: one call, one UUID, one ring, whichever comes first.
+//! Matches pushes, INVITEs and cancels: one call, one UUID, one ringing, whichever comes first.
 //!
-//! What meets what, and why, is in `docs/calls.md`; `matching` follows it row by row.
+//! `docs/calls.md` says what matches what, and why. `matching` follows it row by row.
 
 mod matching;
 
@@ -11,36 +11,37 @@ use uuid::Uuid;
 use super::judged::{Judged, MAX_ANNOUNCED};
 use super::side::Side;
 use crate::account::AccountKey;
-use crate::clock::{Soonest, Timeout};
+use crate::clock::{NextTimeout, Timeout};
 use crate::event::{CallTimes, Caller, Ended};
-use crate::payload::call_uuid;
+use crate::payload::{call_uuid, version_5};
 
-/// The same for all accounts together.
+/// The same limit for all accounts together.
 const MAX_ANNOUNCED_OF_ALL: usize = 256;
-/// Calls that pushes may announce in a minute, for one account: anybody who learnt a token must not keep a phone busy.
+/// How many calls pushes may announce in a minute, for one account. Otherwise anybody who learnt a token could keep a
+/// phone busy.
 const MAX_A_MINUTE: u32 = 64;
 const MINUTE: Duration = Duration::from_secs(60);
-/// Calls at once whose INVITE is here.
+/// How many calls may have their INVITE here at once.
 const MAX_CALLS: usize = 128;
-/// Ended calls remembered. Among calls that only pushes named, the one that ended first goes first: anybody who learnt
-/// the token can send as many of these as they like.
+/// How many ended calls are remembered. Among the calls that only pushes named, the one that ended first is forgotten
+/// first: anybody who learnt the token can send as many of these pushes as they like.
 pub(crate) const MAX_TOMBSTONES: usize = 128;
-/// How long an ended call is remembered: pushes have been seen to come many minutes late.
+/// How long an ended call is remembered. Pushes have come many minutes late.
 pub(crate) const TOMBSTONE: Duration = Duration::from_secs(3600);
-/// How long a call that is over can still be matched, by its caller alone, with the half that is missing: the INVITE
-/// after the user refused it, or the push after its INVITE.
+/// How long after its end a call can still get its missing half by its caller alone: the INVITE after the user refused
+/// the call, or the push after its INVITE.
 pub(super) const OWED: Duration = Duration::from_secs(40);
-/// How long an INVITE with the Call-ID of a call that is over is a late branch of it, and not a hunt group that comes round
-/// again (ADR 13).
+/// How long after the end of a call an INVITE with its Call-ID is a late branch of it. After that it is a hunt group
+/// that calls again (ADR 13).
 pub(super) const BRANCHES: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
-    /// A push came, the INVITE not yet.
+    /// A push came. The INVITE has not come yet.
     Announced,
     /// The INVITE is here.
     Ringing,
-    /// It was accepted.
+    /// The user accepted it.
     Answered,
     Over(Ended),
 }
@@ -50,53 +51,53 @@ pub(crate) struct Entry {
     pub(crate) uuid: Uuid,
     pub(crate) account: Option<AccountKey>,
     pub(crate) state: State,
-    /// The user answered; carried out when it can be.
+    /// The user answered. The app is asked for its session description when the INVITE is here.
     pub(crate) answer_wanted: bool,
-    /// The caller as it was last told.
+    /// The caller that the app was last told of.
     pub(crate) caller: Option<Caller>,
     pub(crate) times: CallTimes,
-    /// The status that the app refused it with: an INVITE that comes later hears the same.
+    /// The status with which the app refused it. An INVITE that comes later gets the same.
     pub(crate) refusal: Option<u16>,
-    /// What the push told, or the cancel that overtook it.
+    /// What the push says, or the cancel that overtook it.
     push: Option<Side>,
-    /// What the INVITE tells.
+    /// What the INVITE says.
     invite: Option<Side>,
     /// Boot time at which the INVITE came.
     invited_at: Duration,
-    /// Boot time at which it is missed, or forgotten.
+    /// Boot time at which the call counts as missed or, once it is over, is forgotten.
     until: Duration,
-    /// How it is waited for.
+    /// How long its INVITE is waited for.
     wait: Wait,
     ended_at: Duration,
-    /// It is up, and the server may wake the phone for a request inside it.
+    /// The call is up, and the server may wake the phone for a request inside it.
     pub(super) woken_inside: bool,
-    /// Known by a cancel push alone, which came first: nobody has heard of this call.
+    /// Only a cancel push is known, which came before its call push. The app was never told of this call.
     overtaken: bool,
-    /// No flow is left on which the server could take its INVITE back.
+    /// No flow is left over which the server could cancel its INVITE.
     cut_off: bool,
 }
 
-/// How the INVITE of an announced call is waited for (ADR 13).
+/// How long the INVITE of an announced call is waited for (ADR 13).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wait {
-    /// Until the deadline that its push told.
+    /// Until the deadline in its push.
     Told,
-    /// As long as the server usually takes, if that is known; since when, once the server was asked for it.
+    /// As long as this server usually takes, if that is known. `asked` is when the server was asked for the call.
     Usual { asked: Option<Duration> },
-    /// That was cut short: an INVITE that comes after all rings.
+    /// The usual time of this server, which is shorter than the window. An INVITE that comes later still rings.
     Short,
 }
 
-/// What a push or an INVITE turned out to be.
+/// How a push or an INVITE fits the known calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Arrival {
-    /// A call not known before.
+pub(crate) enum Match {
+    /// It begins a new call.
     New(Uuid),
-    /// The other half of a known call.
+    /// It is the other half of a known call.
     Joined(Uuid),
-    /// The same again.
+    /// It is a duplicate.
     Repeated(Uuid),
-    /// Of a call that is over.
+    /// It belongs to a call that is over.
     Ghost(Uuid, Ended),
     /// There is no room for more.
     Full,
@@ -107,7 +108,7 @@ impl Entry {
         matches!(self.state, State::Over(_))
     }
 
-    /// What is known of it, the INVITE's word first.
+    /// What the INVITE says, then what the push says.
     pub(super) fn sides(&self) -> impl Iterator<Item = &Side> {
         self.invite.iter().chain(&self.push)
     }
@@ -116,22 +117,22 @@ impl Entry {
         self.invite.as_ref()
     }
 
-    /// The INVITE, if it came alone and its push may still come, late.
+    /// The INVITE of a call that is over and whose push never came. The push may still come.
     pub(super) fn owes_push(&self) -> Option<&Side> {
         self.invite.as_ref().filter(|_| self.is_over() && self.push.is_none())
     }
 
-    /// Whether it is over, and an INVITE of it that comes after all does not ring.
+    /// Whether the call is over before its INVITE came, and a late INVITE must not ring.
     pub(super) fn awaits_invite(&self) -> bool {
         self.is_over() && self.invite.is_none() && !self.overtaken && self.wait != Wait::Short
     }
 
-    /// The push, if the user refused the call before its INVITE came.
+    /// The push of a call that the user refused before its INVITE came.
     pub(super) fn refused_push(&self) -> Option<&Side> {
         self.push.as_ref().filter(|_| self.is_over() && self.invite.is_none() && self.was_refused())
     }
 
-    /// The status that its INVITEs hear once it is over.
+    /// The status that late INVITEs get once the call is over.
     pub(super) fn status(&self) -> u16 {
         match self.state {
             _ if self.refusal.is_some() => self.refusal.unwrap_or_default(),
@@ -141,13 +142,13 @@ impl Entry {
         }
     }
 
-    /// Whether the user, or the app in the user's place, refused it.
+    /// Whether the user refused it, or the app did for them.
     fn was_refused(&self) -> bool {
         self.refusal.is_some() || matches!(self.state, State::Over(Ended::Declined))
     }
 
-    /// How much is lost if it is forgotten: nothing by which a cancel push came first, little by what a push announced and nobody
-    /// refused.
+    /// How much is lost if it is forgotten. A lone cancel push is worth nothing. A call that a push announced and
+    /// nobody refused is worth little.
     fn weight(&self) -> u8 {
         match (self.invite.is_some() || self.was_refused(), self.overtaken) {
             (true, _) => 2,
@@ -156,10 +157,10 @@ impl Entry {
         }
     }
 
-    /// Whether a cancel push ends it. That of a call that the user has answered is late, or means the user's other
-    /// devices; and a call that no push announced is its INVITE's alone. Anybody who learnt the token can announce a
-    /// call of any caller, whose INVITE then joins it: from there on the push's own id counts only where the server's
-    /// CANCEL cannot come.
+    /// Whether a cancel push ends it. After the user has answered, a cancel is late, or it is for the user's other
+    /// devices. A call that no push announced is ended by its INVITE's CANCEL alone. Anybody who learnt the token can
+    /// announce a call of any caller, and that caller's INVITE then joins it. So once the INVITE is here, the push's
+    /// own id counts only where the server's CANCEL cannot come.
     fn may_be_cancelled(&self, cancel: &Side) -> bool {
         let knows_invite = || self.invite.as_ref().is_some_and(|invite| invite.shares_id(cancel));
         match self.state {
@@ -175,17 +176,17 @@ impl Entry {
     }
 }
 
-/// All calls of a client that are announced, ringing, or not long over.
+/// All calls of a client: announced, ringing, answered, or over for less than an hour.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Table {
     entries: Vec<Entry>,
-    /// For each account, since when how many calls were announced.
+    /// For each account: the start of the current minute, and the calls that were announced in it.
     announced: Vec<(Option<AccountKey>, Duration, u32)>,
 }
 
 impl Table {
-    /// A push announced a call; its INVITE must come within `window`. `judged` is the UUID that the platform was told.
-    pub(crate) fn announce(&mut self, push: &Side, judged: Option<Uuid>, window: Duration, now: Duration) -> Arrival {
+    /// A push announced a call. Its INVITE must come within `window`. `judged` is the UUID that the platform was told.
+    pub(crate) fn announce(&mut self, push: &Side, judged: Option<Uuid>, window: Duration, now: Duration) -> Match {
         let known = match judged {
             Some(uuid) => self.entries.iter().position(|entry| entry.uuid == uuid),
             None => self.pushed(push, now),
@@ -195,22 +196,23 @@ impl Table {
             let repeated = entry.push.is_some();
             entry.push.get_or_insert_with(|| push.clone());
             return match entry.state {
-                State::Over(how) => Arrival::Ghost(entry.uuid, how),
-                _ if repeated => Arrival::Repeated(entry.uuid),
-                _ => Arrival::Joined(entry.uuid),
+                State::Over(how) => Match::Ghost(entry.uuid, how),
+                _ if repeated => Match::Repeated(entry.uuid),
+                _ => Match::Joined(entry.uuid),
             };
         }
         if !self.has_room(push, now) {
-            return Arrival::Full;
+            return Match::Full;
         }
         self.count(push.account.as_ref(), now);
         let uuid = judged.unwrap_or_else(|| self.next_uuid(push));
         self.begin(uuid, Some(push), None, State::Announced, now + window, now);
-        Arrival::New(uuid)
+        Match::New(uuid)
     }
 
-    /// An INVITE came. What was judged to be a call, and is not here yet, has its name already.
-    pub(crate) fn invite(&mut self, invite: &Side, judged: &[Judged], now: Duration) -> Arrival {
+    /// An INVITE came. `judged` holds pushes that were judged as calls and have not arrived here yet: their UUIDs are
+    /// in use.
+    pub(crate) fn invite(&mut self, invite: &Side, judged: &[Judged], now: Duration) -> Match {
         let known = self.entries.len();
         for Judged { uuid, push, at } in judged {
             if now.saturating_sub(*at) >= OWED {
@@ -233,40 +235,40 @@ impl Table {
                 entry.account.clone_from(&invite.account);
             }
             return match entry.state {
-                State::Over(how) => Arrival::Ghost(entry.uuid, how),
-                _ if repeated || entry.state == State::Answered => Arrival::Repeated(entry.uuid),
+                State::Over(how) => Match::Ghost(entry.uuid, how),
+                _ if repeated || entry.state == State::Answered => Match::Repeated(entry.uuid),
                 _ => {
                     entry.state = State::Ringing;
-                    Arrival::Joined(entry.uuid)
+                    Match::Joined(entry.uuid)
                 }
             };
         }
         let ringing = |entry: &&Entry| matches!(entry.state, State::Ringing | State::Answered);
         if self.entries.iter().filter(ringing).count() >= MAX_CALLS {
-            return Arrival::Full;
+            return Match::Full;
         }
-        // A cancel that overtook its push has made no sound yet: the INVITE says that the call lives.
+        // A cancel that overtook its push has told the app nothing. The INVITE says that the call is alive.
         self.entries.retain(|entry| !(entry.overtaken && entry.shares_id(invite)));
         let uuid = promised.unwrap_or_else(|| self.next_uuid(invite));
         self.begin(uuid, None, Some(invite), State::Ringing, Duration::MAX, now);
-        Arrival::New(uuid)
+        Match::New(uuid)
     }
 
-    /// The push came that was still missing when the call ended: the next one is for another call, or the same again.
+    /// Notes the push that was missing when the call ended. The next push is for another call, or a duplicate.
     pub(crate) fn take_late_push(&mut self, uuid: Uuid, push: &Side) {
         if let Some(entry) = self.get_mut(uuid).filter(|entry| entry.is_over()) {
             entry.push.get_or_insert_with(|| push.clone());
         }
     }
 
-    /// Whether an INVITE is of a call that this process knows; by an id alone, or in any way.
+    /// Whether this process knows the call of an INVITE: by an id if `by_id`, otherwise by anything.
     pub(crate) fn knows(&self, invite: &Side, by_id: bool, now: Duration) -> bool {
         self.entries.iter().any(|entry| entry.shares_id(invite)) || (!by_id && self.invited(invite, now).is_some())
     }
 
-    /// A cancel came by push. Returns the call that it ends, if that is announced or ringing.
+    /// A cancel came by push. Returns the call that it ends, if that call is announced or ringing.
     ///
-    /// The cancel of a call not known leaves a tombstone: its other push may come later.
+    /// The cancel of an unknown call leaves a tombstone, because the call's own push may come later.
     pub(crate) fn cancel(&mut self, cancel: &Side, now: Duration) -> Option<Uuid> {
         match self.cancelled(cancel) {
             Some(index) => {
@@ -286,7 +288,7 @@ impl Table {
         }
     }
 
-    /// Ends a call. Returns `false` if it is not known or over already: an end is told once.
+    /// Ends a call. Returns `false` if it is unknown or has already ended, so that the app gets one event for the end.
     pub(crate) fn end(&mut self, uuid: Uuid, how: Ended, now: Duration) -> bool {
         let Some(entry) = self.entries.iter_mut().find(|entry| entry.uuid == uuid) else { return false };
         if entry.is_over() {
@@ -304,7 +306,8 @@ impl Table {
         true
     }
 
-    /// The announced call that may be none: its push came during the call of this name, for its account or any, and told nothing.
+    /// An announced call that may not exist. Its push came during the call `during`, was for the same account or for
+    /// any, and named no id and no caller. It may have been a wake-up for a request inside that call.
     pub(crate) fn perhaps_none(&self, during: Uuid) -> Option<Uuid> {
         let call = self.get(during)?;
         let nothing = |entry: &&Entry| {
@@ -317,7 +320,7 @@ impl Table {
         self.entries.iter().find(nothing).map(|entry| entry.uuid)
     }
 
-    /// The live call of this name.
+    /// The call with this UUID, unless it is over.
     pub(crate) fn live_mut(&mut self, uuid: Uuid) -> Option<&mut Entry> {
         self.entries.iter_mut().find(|entry| entry.uuid == uuid && !matches!(entry.state, State::Over(_)))
     }
@@ -330,20 +333,19 @@ impl Table {
         self.entries.iter().find(|entry| entry.uuid == uuid)
     }
 
-    /// The calls that are not over.
     pub(crate) fn live(&self) -> impl Iterator<Item = &Entry> {
         self.entries.iter().filter(|entry| !entry.is_over())
     }
 
-    /// A call whose push told nothing of its time is waited for as long as this server usually takes.
+    /// The push of this call gave no time. The call is waited for as long as this server usually takes.
     pub(crate) fn expect_as_usual(&mut self, uuid: Uuid) {
         if let Some(entry) = self.live_mut(uuid) {
             entry.wait = Wait::Usual { asked: None };
         }
     }
 
-    /// Looks when the server was asked for the INVITEs that are waited for; `asked` tells it of an account, with what is usual
-    /// there, since a moment in boot time.
+    /// Shortens the wait for announced calls once the server was asked for their INVITEs. `asked` takes an account and
+    /// a boot time. It returns when the server was asked after that time, and how long it usually takes.
     pub(crate) fn shorten(&mut self, asked: impl Fn(&AccountKey, Duration) -> Option<(Duration, Option<Duration>)>) {
         for entry in self.entries.iter_mut().filter(|entry| entry.state == State::Announced) {
             let (Wait::Usual { asked: None }, Some(account)) = (entry.wait, &entry.account) else { continue };
@@ -356,8 +358,8 @@ impl Table {
         }
     }
 
-    /// How long after the server was asked the INVITE of an announced call came: nothing, if it came before. `None` where
-    /// that says nothing of the server's habit.
+    /// How long the INVITE of an announced call took after the server was asked for it: zero if it came before. `None`
+    /// where this says nothing about the server.
     pub(crate) fn took(&self, uuid: Uuid) -> Option<Duration> {
         let entry = self.get(uuid)?;
         entry.push.as_ref()?;
@@ -367,23 +369,23 @@ impl Table {
         }
     }
 
-    /// Whether a call was not waited for to its end.
+    /// Whether the wait for a call was shorter than its window.
     pub(crate) fn was_cut_short(&self, uuid: Uuid) -> bool {
         self.get(uuid).is_some_and(|entry| entry.wait == Wait::Short)
     }
 
-    /// What a call's push would meet, without changing anything.
+    /// Returns which call a push would meet, and changes nothing.
     pub(crate) fn peek(&self, push: &Side, now: Duration) -> Option<(Uuid, State)> {
         self.pushed(push, now).map(|index| (self.entries[index].uuid, self.entries[index].state))
     }
 
-    /// What a cancel would meet, and whether it ends that, without changing anything.
+    /// Returns which call a cancel would meet and whether it would end it, and changes nothing.
     pub(crate) fn peek_cancel(&self, cancel: &Side) -> Option<(Uuid, State, bool)> {
         let entry = &self.entries[self.cancelled(cancel)?];
         Some((entry.uuid, entry.state, entry.may_be_cancelled(cancel)))
     }
 
-    /// Whether a cancel names no call that a push announced: neither one under way nor one that is over.
+    /// Whether a cancel names no call that a push announced, neither a current one nor one that is over.
     pub(crate) fn is_stray(&self, cancel: &Side) -> bool {
         self.cancelled(cancel).is_none_or(|index| {
             let entry = &self.entries[index];
@@ -391,14 +393,14 @@ impl Table {
         })
     }
 
-    /// Notes which of the calls that ring have a flow left on which the server can take them back.
+    /// Notes which of the ringing calls the server can no longer cancel, because no flow is left for it.
     pub(crate) fn note_ways(&mut self, reached: &[Uuid]) {
         for entry in self.entries.iter_mut().filter(|entry| entry.state == State::Ringing) {
             entry.cut_off = !reached.contains(&entry.uuid);
         }
     }
 
-    /// Whether another push for this account may announce a call. An INVITE needs no such room.
+    /// Whether a push for this account may announce another call. INVITEs have a limit of their own.
     pub(crate) fn has_room(&self, push: &Side, now: Duration) -> bool {
         let account = push.account.as_ref();
         let announced = || self.entries.iter().filter(|entry| entry.state == State::Announced);
@@ -419,14 +421,14 @@ impl Table {
         }
     }
 
-    /// Whether push and INVITE of a call name callers of different numbers.
+    /// Whether push and INVITE of a call name callers with different numbers.
     pub(crate) fn contradicts(&self, uuid: Uuid) -> bool {
         let sides = self.get(uuid).and_then(|entry| entry.push.as_ref().zip(entry.invite.as_ref()));
         sides.is_some_and(|(push, invite)| push.contradicts(invite))
     }
 
     pub(crate) fn timeout(&self) -> Option<Timeout> {
-        let mut soonest = Soonest::default();
+        let mut soonest = NextTimeout::default();
         for entry in self.entries.iter().filter(|entry| entry.state == State::Announced) {
             soonest.add_at(Some(entry.until), "announced call's deadline");
         }
@@ -473,11 +475,11 @@ impl Table {
         });
     }
 
-    /// The UUID that a new call gets: a caller without any id who calls again would else get that of the call before.
+    /// The UUID of a new call. If a caller without any id calls again, the UUID of their last call is taken.
     pub(crate) fn next_uuid(&self, side: &Side) -> Uuid {
         let mut uuid = call_uuid(&side.identity);
         while self.get(uuid).is_some() {
-            uuid = Uuid::new_v5(&uuid, b"again");
+            uuid = version_5(uuid, [b"again"]);
         }
         uuid
     }

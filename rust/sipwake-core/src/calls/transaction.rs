@@ -8,39 +8,39 @@ use uuid::Uuid;
 use super::uas::TransactionKey;
 use crate::account::AccountKey;
 use crate::call::Progress;
-use crate::outbox::Way;
+use crate::outbox::Destination;
 use crate::sip::Message;
 use crate::transaction::{T1, T2, T4};
 
-/// What an INVITE is about.
+/// What an INVITE does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// It is refused unheard.
+    /// It is refused and does nothing.
     Refused,
-    /// It lets this call ring.
+    /// It makes this call ring.
     Ring(Uuid),
     /// It offers other media inside this call.
     Change(Uuid),
 }
 
-/// An INVITE, from its first sight until it cannot come again.
+/// An INVITE, from its arrival until it cannot come again.
 #[derive(Debug)]
 pub(crate) struct Invitation {
     pub(crate) key: TransactionKey,
-    pub(crate) way: Way,
+    pub(crate) destination: Destination,
     pub(crate) account: AccountKey,
     pub(crate) purpose: Purpose,
-    /// What its caller is to hear.
+    /// What its caller should get: 180 or 183.
     pub(crate) progress: Progress,
     pub(crate) request: Message,
     pub(crate) to_tag: String,
-    /// The last answer had no flow to go out on.
+    /// The last response could not be sent, because there was no flow.
     pub(crate) unsent: bool,
     reliable: bool,
     last: Vec<u8>,
     provisional: Option<Reliable>,
     last_rseq: Option<u32>,
-    /// What its caller has heard.
+    /// What its caller got: 180 or 183.
     said: Progress,
     state: State,
 }
@@ -52,7 +52,7 @@ struct Reliable {
     repeat: Repeat,
 }
 
-/// A message that is sent again, less and less often, until it is given up.
+/// A message that is sent again at growing intervals, until it is given up.
 #[derive(Debug)]
 struct Repeat {
     at: Option<Duration>,
@@ -63,7 +63,7 @@ struct Repeat {
 
 #[derive(Debug)]
 enum State {
-    /// It rings, or the app thinks, until this time.
+    /// It rings, or the app decides, until this time.
     Proceeding { until: Duration },
     /// Timer G repeats the refusal, timer H gives up on its ACK.
     Refused(Repeat),
@@ -73,10 +73,10 @@ enum State {
     Confirmed { until: Duration },
 }
 
-/// What a timer of an INVITE asks for.
+/// What an INVITE's timer asks for.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Due {
-    /// Send the last answer again.
+    /// Send the last response again.
     Repeat,
     /// It rang for long enough, or the app did not answer an offer in time.
     Unanswered,
@@ -97,7 +97,7 @@ impl Repeat {
         self.at.map_or(self.until, |at| at.min(self.until))
     }
 
-    /// A sleep over several intervals asks for one repetition.
+    /// If the device slept over several intervals, there is only one repetition.
     fn due(&mut self, now: Duration) -> bool {
         let Some(at) = self.at.filter(|at| now >= *at) else { return false };
         self.interval = (self.interval * 2).min(self.longest);
@@ -109,7 +109,7 @@ impl Repeat {
 impl Invitation {
     pub(crate) fn new(
         key: TransactionKey,
-        way: Way,
+        destination: Destination,
         account: AccountKey,
         request: Message,
         to_tag: String,
@@ -117,7 +117,7 @@ impl Invitation {
     ) -> Self {
         Self {
             key,
-            way,
+            destination,
             account,
             purpose: Purpose::Refused,
             progress: Progress::Ringing,
@@ -133,49 +133,49 @@ impl Invitation {
         }
     }
 
-    /// How much memory it takes, in bytes.
+    /// Its size in memory, in bytes.
     pub(crate) fn size(&self) -> usize {
         self.key.size() + self.request.size() + self.last.len() + size_of::<Self>()
     }
 
-    /// Limits how long the INVITE may stay unanswered.
+    /// Limits how long the INVITE may wait for a final response.
     pub(crate) fn answer_by(&mut self, until: Duration) {
         if let State::Proceeding { until: limit } = &mut self.state {
             *limit = until;
         }
     }
 
-    /// Whether no final answer was given.
+    /// Whether there was no final response.
     pub(crate) fn is_open(&self) -> bool {
         matches!(self.state, State::Proceeding { .. })
     }
 
-    /// Whether it was answered, and nothing is waited for but repetitions.
+    /// Whether there was a final response, and only repetitions can still come.
     pub(crate) fn is_over(&self) -> bool {
         !self.is_open() && !self.awaits_ack()
     }
 
-    /// Whether a 2xx was sent and not acknowledged.
+    /// Whether a 2xx was sent and has no ACK.
     pub(crate) fn awaits_ack(&self) -> bool {
         matches!(self.state, State::Accepted { acknowledged: false, .. })
     }
 
-    /// Whether a 2xx was sent, acknowledged or not.
+    /// Whether a 2xx was sent, with or without an ACK.
     pub(crate) fn is_accepted(&self) -> bool {
         matches!(self.state, State::Accepted { .. })
     }
 
-    /// The tag that all our answers to it carry, and its dialog.
+    /// The tag of all our responses to it, and of its dialog.
     pub(crate) fn local_tag(&self) -> &str {
         &self.to_tag
     }
 
-    /// Whether this call rings by it.
+    /// Whether this INVITE makes the call ring.
     pub(crate) fn rings(&self, call: Uuid) -> bool {
         self.purpose == Purpose::Ring(call) && self.is_open()
     }
 
-    /// The call that it lets ring.
+    /// The call that this INVITE makes ring.
     pub(crate) fn call_that_rings(&self) -> Option<Uuid> {
         match self.purpose {
             Purpose::Ring(call) if self.is_open() => Some(call),
@@ -183,30 +183,30 @@ impl Invitation {
         }
     }
 
-    /// RFC 3261 8.2.2.2: the same request on another way.
+    /// RFC 3261 8.2.2.2: whether this is the same request, over another route.
     pub(crate) fn is_same_request(&self, other: &Message) -> bool {
         self.request.call_id() == other.call_id()
             && self.request.cseq().map(|cseq| cseq.seq) == other.cseq().map(|cseq| cseq.seq)
             && self.request.from_tag() == other.from_tag()
     }
 
-    /// Takes note of the provisional answer that goes out; with `rseq`, one that is repeated until its PRACK comes.
+    /// Notes a provisional response that is sent. With `rseq`, it is repeated until its PRACK comes.
     pub(crate) fn proceed(&mut self, bytes: Vec<u8>, rseq: Option<u32>, now: Duration) {
         self.last = bytes;
         self.said = self.progress;
         if let Some(rseq) = rseq {
-            // RFC 3262 section 3: T1, doubled without a bound, for 64*T1.
+            // RFC 3262 section 3: T1, which is doubled without a limit, for 64*T1.
             self.last_rseq = Some(rseq);
             self.provisional = Some(Reliable { rseq, repeat: Repeat::start(true, 64 * T1, now) });
         }
     }
 
-    /// Whether a reliable provisional response still waits for its PRACK: until then there may be no second one.
+    /// Whether a reliable provisional response still waits for its PRACK. Until then there must be no second one.
     pub(crate) fn awaits_prack(&self) -> bool {
         self.provisional.is_some()
     }
 
-    /// Whether the phone rings and its caller has only heard 183.
+    /// Whether the phone rings and its caller only got 183.
     pub(crate) fn wants_ringing(&self) -> bool {
         self.progress == Progress::Ringing && self.said == Progress::Session && self.is_open() && !self.awaits_prack()
     }
@@ -215,7 +215,7 @@ impl Invitation {
         self.last_rseq
     }
 
-    /// Takes a PRACK's `RAck`. Returns `false` for one that acknowledges nothing.
+    /// Takes a PRACK's `RAck`. Returns `false` if it acknowledges nothing.
     //
     // RAck  =  "RAck" HCOLON response-num LWS CSeq-num LWS Method                                       (RFC 3262)
     pub(crate) fn prack(&mut self, rack: &str) -> bool {
@@ -233,37 +233,37 @@ impl Invitation {
         ours
     }
 
-    /// Takes note of the refusal that goes out; over UDP it is repeated until its ACK comes.
+    /// Notes a refusal that is sent. Over UDP it is repeated until its ACK comes.
     pub(crate) fn refuse(&mut self, bytes: Vec<u8>, now: Duration) {
         self.last = bytes;
         self.provisional = None;
         self.state = State::Refused(Repeat::start(!self.reliable, T2, now));
     }
 
-    /// Takes note of the 2xx that goes out.
+    /// Notes a 2xx that is sent.
     pub(crate) fn accept(&mut self, bytes: Vec<u8>, now: Duration) {
         self.last = bytes;
         self.state = State::Accepted { repeat: Repeat::start(true, T2, now), acknowledged: false };
     }
 
-    /// Returns the answer to a retransmitted INVITE; once it is acknowledged, none.
+    /// Returns the response to a retransmitted INVITE, or `None` after its ACK.
     pub(crate) fn repeated(&self) -> Option<Vec<u8>> {
         let silent = matches!(self.state, State::Confirmed { .. } | State::Accepted { acknowledged: true, .. });
         (!silent && !self.last.is_empty()).then(|| self.last.clone())
     }
 
-    /// Takes an ACK. Returns `false` for one that comes before there is anything to acknowledge.
+    /// Takes an ACK. Returns `false` if there is nothing to acknowledge yet.
     pub(crate) fn acknowledge(&mut self, now: Duration) -> bool {
         self.unsent = false;
         match &mut self.state {
             State::Proceeding { .. } => return false,
-            // Timer L runs on, so that a late INVITE is not a new one (RFC 6026 section 7.1).
+            // Timer L goes on, so that a late INVITE is not a new one (RFC 6026 section 7.1).
             State::Accepted { repeat, acknowledged } => {
                 *acknowledged = true;
                 repeat.at = None;
             }
             State::Refused(_) => {
-                // Timer I: T4 over UDP, nothing over TCP (17.2.1).
+                // Timer I: T4 over UDP, zero over TCP (17.2.1).
                 let linger = if self.reliable { Duration::ZERO } else { T4 };
                 self.state = State::Confirmed { until: now + linger };
             }

@@ -5,10 +5,10 @@ use std::time::Duration;
 use crate::sip::Message;
 use crate::transaction::T1;
 
-/// Answers kept for retransmitted requests; the oldest goes first.
+/// How many responses are kept for retransmitted requests. The oldest is dropped first.
 const MAX_ANSWERS: usize = 256;
 
-/// RFC 3261 17.2.3: the branch, the sent-by and the method; an ACK or CANCEL has its INVITE's.
+/// RFC 3261 17.2.3: the branch, the sent-by and the method. An ACK or CANCEL has the key of its INVITE.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TransactionKey(String);
 
@@ -24,7 +24,7 @@ impl TransactionKey {
             method => method,
         };
         let branch = via.branch()?;
-        // Before RFC 3261 branches were not unique: there the whole request is its own name.
+        // Before RFC 3261, branches were not unique. There Call-ID, From tag and CSeq make the key.
         if branch.starts_with("z9hG4bK") {
             return Some(Self(format!("{branch} {} {:?} {method}", via.host, via.port)));
         }
@@ -33,7 +33,7 @@ impl TransactionKey {
     }
 }
 
-/// The answers given to requests other than INVITE, for the time in which these may come again (timer J).
+/// The responses to requests other than INVITE, kept as long as those may come again (timer J).
 #[derive(Debug, Default)]
 pub(crate) struct Answers {
     given: Vec<(TransactionKey, Vec<u8>, Duration)>,
@@ -45,7 +45,7 @@ impl Answers {
         found.map(|(_, bytes, _)| bytes.as_slice())
     }
 
-    /// How much memory they take, in bytes.
+    /// Their size in memory, in bytes.
     pub(crate) fn size(&self) -> usize {
         self.given.iter().map(|(key, bytes, _)| key.size() + bytes.len()).sum()
     }

@@ -24,7 +24,7 @@ impl Qop {
     }
 }
 
-/// What goes into the hash (RFC 7616 section 3.4.1), with HA1 already at hand.
+/// The input of the hash (RFC 7616 section 3.4.1). HA1 is already computed.
 pub(super) struct Proof<'a> {
     pub(super) algorithm: Algorithm,
     pub(super) ha1: &'a str,
@@ -32,7 +32,7 @@ pub(super) struct Proof<'a> {
     /// The nonce and cnonce that began the session, for `-sess`.
     pub(super) session: Option<(&'a str, &'a str)>,
     pub(super) qop: Option<Qop>,
-    /// As [`nonce_count`] writes it.
+    /// The nonce count in the form of [`nonce_count`].
     pub(super) nc: &'a str,
     pub(super) cnonce: &'a str,
     /// Empty for the server's `rspauth` (RFC 7616 section 3.5).
@@ -74,7 +74,7 @@ impl Proof<'_> {
     }
 }
 
-/// Returns `nc` as it is hashed and sent: `nc-value = 8LHEX`.
+/// Returns `nc` in the form that is hashed and sent: `nc-value = 8LHEX`.
 pub(super) fn nonce_count(nc: u32) -> String {
     format!("{nc:08x}")
 }
@@ -92,7 +92,7 @@ pub(super) fn nonce_count(nc: u32) -> String {
 /// (RFC 3261 section 25.1)
 pub(super) struct FieldValue(String);
 
-/// Enough for most answers, so that they are written without being moved.
+/// Enough for most answers, so that the text need not be moved while it grows.
 const ROOM: usize = 384;
 
 impl FieldValue {
@@ -118,7 +118,7 @@ impl FieldValue {
         for c in value.chars() {
             match c {
                 '"' | '\\' => self.0.extend(['\\', c]),
-                // Whatever let one through, it must not end the line here.
+                // Wherever a control character came from, it must not end the line here.
                 c if c.is_control() && c != '\t' => {}
                 c => self.0.push(c),
             }

@@ -1,9 +1,9 @@
-//! Decides after a 401 or 407 whether another answer is honest work or hammering on a locked door.
+//! Decides after a 401 or 407 whether another response makes sense, or would only repeat a wrong password.
 
 use super::{Algorithm, Challenge, Credentials, NonceCache, pick};
 use crate::clock::Now;
 
-/// Answers to challenges within one chain of requests, whatever the server says.
+/// How many responses to challenges one chain of requests may have, no matter what the server says.
 const MAX_ANSWERS: u8 = 3;
 
 /// What to do after a 401 or 407.
@@ -17,7 +17,7 @@ pub enum Next {
     NoUsableChallenge(Unusable),
 }
 
-/// Why no challenge of a response can be answered.
+/// Why the client cannot respond to any of the challenges.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Unusable {
@@ -25,7 +25,7 @@ pub enum Unusable {
     #[error("the server sent no Digest challenge that can be read")]
     NoDigestChallenge,
     /// Only hashes of the password are known, none of them for this realm and algorithm.
-    #[error("no HA1 is known for the realm \"{realm}\" with {algorithm}")]
+    #[error("the account has no HA1 for the realm \"{realm}\" with {algorithm}")]
     NoHa1 {
         /// The realm of the strongest challenge.
         realm: String,
@@ -34,7 +34,7 @@ pub enum Unusable {
     },
     /// The challenge asks for a weaker hash than the account allows
     /// ([`AccountConfig::minimum_digest`](crate::account::AccountConfig::minimum_digest)).
-    #[error("the realm \"{realm}\" asks for {algorithm}, and the account allows no hash below {minimum}")]
+    #[error("the realm \"{realm}\" asks for {algorithm}, but the account requires at least {minimum}")]
     TooWeak {
         /// The realm of the strongest challenge.
         realm: String,
@@ -43,9 +43,9 @@ pub enum Unusable {
         /// What the account allows.
         minimum: super::Algorithm,
     },
-    /// The realm asked for more before, on the same network: another hash, or a quality of protection. Over a transport that
-    /// others can change it may also be a realm that never asked, at a host whose realms asked for more. Somebody on the way may
-    /// have weakened the challenge.
+    /// The realm asked for more before on the same network: another hash, or a quality of protection. Over a transport
+    /// without TLS it may also be a new realm at a host whose realms asked for more. Somebody on the way may have
+    /// weakened the challenge.
     #[error(
         "the realm \"{realm}\" asks for less than before on this network ({algorithm}): its challenge may be forged"
     )]
@@ -55,12 +55,13 @@ pub enum Unusable {
         /// The algorithm that it asks for.
         algorithm: super::Algorithm,
     },
-    /// The account takes no success without a proof that the server knows the password
+    /// The account accepts no success without a proof that the server knows the password
     /// ([`AccountConfig::require_server_proof`](crate::account::AccountConfig::require_server_proof)).
     #[error("the server did not prove that it knows the password (rspauth)")]
     NoServerProof,
-    /// The server kept asking: each of three answers met another challenge, the last of which blames no password.
-    #[error("the server sends another challenge after every response")]
+    /// The server kept asking. Each of three responses got another challenge, and the last one does not say that the
+    /// password is wrong.
+    #[error("the server sends a new challenge after each digest")]
     EndlessChallenges,
 }
 
@@ -70,24 +71,25 @@ pub enum Unusable {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Attempt {
     answers: u8,
-    /// Realm and proxy flag of the challenges that the last request answered freshly.
+    /// Realm and proxy flag of each challenge that the last request responded to for the first time.
     fresh: Vec<(String, bool)>,
     minimum: Option<Algorithm>,
     in_the_clear: bool,
 }
 
 impl Attempt {
-    /// Answers no challenge that asks for a weaker hash than this.
+    /// Refuses challenges with a weaker hash than this.
     pub(crate) fn demand(&mut self, minimum: Option<Algorithm>) {
         self.minimum = minimum;
     }
 
-    /// The challenges come over a transport on which others can write along.
+    /// The transport has no TLS, so others may have changed the challenges.
     pub(crate) fn doubt_realms(&mut self) {
         self.in_the_clear = true;
     }
 
-    /// The last answer was so long on its way that its nonce may have expired: that it is refused blames no password.
+    /// The last answer was on its way for so long that its nonce may have expired. Its refusal says nothing about the
+    /// password.
     pub(crate) fn excuse(&mut self) {
         self.fresh.clear();
     }
@@ -166,7 +168,7 @@ mod tests {
             Self { attempt: Attempt::default(), cache: NonceCache::default(), credentials }
         }
 
-        /// A client whose cached nonce worked before, at the start of its next request.
+        /// A client with a cached nonce that worked, at the start of its next request.
         fn with_live_nonce() -> Self {
             let mut client = Self::new();
             assert_eq!(client.refused("realm=r, nonce=n0"), Next::Answer);
@@ -210,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_cached_answer_gets_one_fresh_answer_even_without_stale() {
+    fn after_a_refused_cached_answer_one_fresh_answer_is_sent_even_without_stale() {
         for nonce in ["n0", "n1"] {
             let mut client = Client::with_live_nonce();
             assert_eq!(client.refused(&format!("realm=r, nonce={nonce}")), Next::Answer);
@@ -219,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn refusing_for_ever_gets_three_answers() {
+    fn endless_challenges_get_three_answers() {
         let mut client = Client::new();
         for round in 0..3 {
             assert_eq!(client.refused(&format!("realm=r, nonce=n{round}, stale=true")), Next::Answer);
@@ -235,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_may_ask_after_the_registrar_did() {
+    fn a_proxy_may_challenge_after_the_registrar() {
         let mut client = Client::new();
         assert_eq!(client.refused("realm=r, nonce=n1"), Next::Answer);
         let proxy = parse_challenges([], ["Digest realm=r, nonce=n2"]);
@@ -274,11 +276,11 @@ mod tests {
         assert_eq!(next, Next::NoUsableChallenge(Unusable::TooWeak { realm: "r".into(), algorithm, minimum }));
         assert_eq!(client.refused("realm=r, nonce=n, algorithm=SHA-256-sess, qop=auth"), Next::Answer);
         client.cache.demand(Some(Algorithm::Sha512_256));
-        assert_eq!(client.fields(), [], "a stored nonce is no way around it");
+        assert_eq!(client.fields(), [], "a stored nonce must not lead around the check");
     }
 
     #[test]
-    fn what_cannot_be_answered_is_named() {
+    fn a_challenge_that_cannot_be_answered_is_reported_with_the_reason() {
         let mut client = Client::new();
         assert_eq!(client.judge(&[]), Next::NoUsableChallenge(Unusable::NoDigestChallenge));
         client.credentials = Credentials::Ha1(vec![RealmHa1 {

@@ -1,4 +1,4 @@
-//! Keeps the nonces that are still good, and answers with them ahead of being asked.
+//! Keeps the nonces that are still good, and uses them without waiting for a challenge.
 
 use std::time::Duration;
 
@@ -19,19 +19,19 @@ pub type HeaderName = &'static str;
 /// reserved ahead by [`NonceCache::reserve`], so that a process restored from it continues beyond anything sent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NonceCache {
-    /// Oldest first.
+    /// The oldest comes first.
     pub(super) nonces: Vec<Nonce>,
-    /// The host that is talked to: nonces of others are left alone.
+    /// The current host. Nonces of other hosts are not touched.
     pub(super) host: HostId,
-    /// The strongest that was asked for on this network by a realm that was forgotten to make room.
+    /// Some realms were forgotten to make room. This is the most that any of them asked for on this network.
     pub(super) floor: Option<(Algorithm, QopOffer)>,
 }
 
 impl NonceCache {
-    /// Remembers a challenge as the one to answer for its realm from here on.
+    /// Remembers a challenge as the one to use for its realm from now on.
     ///
-    /// Replaces the realm's former nonce. The same nonce again keeps its count; a session (`-sess`) begins again. When
-    /// a fifth realm comes in, the one learnt first is forgotten.
+    /// Replaces the realm's former nonce. The same nonce again keeps its count, but a session (`-sess`) begins again.
+    /// When a fifth realm comes in, the one learnt first is forgotten.
     pub fn learn(&mut self, challenge: &Challenge, now: Now) {
         let mut entry = Nonce::new(challenge, self.host, now);
         if !entry.is_keepable() {
@@ -49,7 +49,8 @@ impl NonceCache {
                 self.floor = Some((gone.algorithm, gone.qop));
             }
         }
-        // Most accounts have one realm: room for four would be most of what an idle account takes.
+        // Most accounts have one realm. A `Vec` would make room for four, and that is most of the memory of an idle
+        // account.
         self.nonces.reserve_exact(1);
         self.nonces.push(entry);
     }
@@ -78,9 +79,10 @@ impl NonceCache {
     }
 
     /// Takes the next nonce from `Authentication-Info` (or, with `proxy`, `Proxy-Authentication-Info`) and checks the
-    /// server's proof against the last request that [`NonceCache::authorize`] answered for.
+    /// server's proof against the last request that [`NonceCache::authorize`] made a response for.
     ///
-    /// A new nonce starts counting at 1. `body` is the response's, needed where the server protects it (`auth-int`).
+    /// A new nonce starts counting at 1. `body` is the response's body. It is needed if the server protects it
+    /// (`auth-int`).
     pub fn next_nonce(
         &mut self,
         authentication_info: &str,
@@ -107,7 +109,7 @@ impl NonceCache {
             }
         }
         let Some((proof, entry)) = meant else { return ServerProof::Absent };
-        // The field names no realm: of several that answered, the proof tells which one is meant.
+        // The field does not name a realm. If several were answered, the proof shows which one it means.
         if answered > 1 && proof != ServerProof::Verified {
             return if wrong == answered { ServerProof::Mismatch } else { ServerProof::Absent };
         }
@@ -123,7 +125,7 @@ impl NonceCache {
         proof
     }
 
-    /// Returns the server's proofs that would be right by now.
+    /// Every `rspauth` that can be right by now.
     #[cfg(feature = "replay")]
     pub(crate) fn right_proofs(
         &self,
@@ -138,7 +140,7 @@ impl NonceCache {
         self.nonces.iter_mut().for_each(|entry| entry.last = None);
     }
 
-    /// Reserves nonce counts so that `ahead` more answers are safe from being repeated after a kill.
+    /// Reserves nonce counts so that `ahead` more responses cannot be repeated after a kill.
     ///
     /// Returns `true` if the cache should be stored before [`NonceCache::authorize`] is called next. Reserves again when
     /// half is used, so a caller that stores a little later is safe as well. Keep `ahead` small: every restart skips up
@@ -161,14 +163,14 @@ impl NonceCache {
         }
     }
 
-    /// From here on it is this host that is talked to.
+    /// Makes this the current host.
     pub(crate) fn turn_to(&mut self, host: HostId) {
         self.host = host;
     }
 
-    /// Whether the challenge asks for less than its realm did before on this network, at any host and in either header field:
-    /// somebody on the way may have written it. In the clear they may name another realm as well, so there that asks for no less
-    /// than every realm of this host did.
+    /// Whether the challenge asks for less than its realm did before on this network, at any host and in either header
+    /// field. Then somebody on the way may have written it. Without TLS they may also name another realm. So there, a
+    /// new realm must not ask for less than every realm of this host did.
     pub(super) fn is_downgraded_by(&self, challenge: &Challenge, in_the_clear: bool) -> bool {
         let mut known = self.nonces.iter().filter(|known| known.here && *known.realm == *challenge.realm).peekable();
         if known.peek().is_some() {
@@ -180,22 +182,22 @@ impl NonceCache {
         below_others || self.floor.is_some_and(|floor| is_more(floor, (challenge.algorithm, challenge.qop)))
     }
 
-    /// Whether a challenge inside a call asks for no less than this host did for that realm. A realm that it never
-    /// named belongs to somebody else, who may only want a digest to guess the password.
+    /// Whether a challenge inside a call asks for no less than this host did for that realm. If the host never named
+    /// the realm, the challenge may come from somebody who wants a digest to guess the password.
     pub(super) fn vouches_for(&self, challenge: &Challenge) -> bool {
         let own = |known: &&Nonce| *known.realm == *challenge.realm && known.host == self.host;
         let mut own = self.nonces.iter().filter(own).peekable();
         own.peek().is_some() && own.all(|known| !known.is_stronger_than(challenge))
     }
 
-    /// Whether this host gave this very nonce: its counts must continue.
+    /// Whether this host gave exactly this nonce, so that its count must continue.
     pub(crate) fn holds(&self, challenge: &Challenge) -> bool {
         let known = self.position(&challenge.realm, challenge.proxy).map(|index| &self.nonces[index]);
         known.is_some_and(|known| *known.value == *challenge.nonce)
     }
 
-    /// The realm for which this host asked before, if that is none of those that ask now; with `answered`, only where the one
-    /// that asks is answered in the clear.
+    /// The realm that this host asked for before, if none of the challenges is for it. With `answered`, only if the
+    /// client answers the new realm without TLS.
     pub(crate) fn changed_realm(&self, challenges: &[Challenge], answered: bool) -> Option<(&str, String)> {
         let asked = challenges.iter().find(|challenge| {
             let own = |known: &&Nonce| known.host == self.host && known.proxy == challenge.proxy;
@@ -207,7 +209,7 @@ impl NonceCache {
         Some((&known.realm, asked.realm.clone()))
     }
 
-    /// The device is on another network: there, other servers may answer to the same realm.
+    /// The device is on another network. Other servers may answer for the same realm there.
     pub(crate) fn network_changed(&mut self) {
         self.nonces.iter_mut().for_each(|entry| entry.here = false);
         self.floor = None;
@@ -252,7 +254,7 @@ impl NonceCache {
         self.nonces.iter().filter(ours).map(|entry| (&*entry.realm, entry.proxy))
     }
 
-    /// Returns each realm that any host asked for, with the hash that it wants.
+    /// Returns each realm that any host asked for, with its hash.
     pub(crate) fn asked(&self) -> impl Iterator<Item = (&str, Algorithm)> {
         self.nonces.iter().map(|entry| (&*entry.realm, entry.algorithm.base()))
     }
@@ -263,7 +265,7 @@ impl NonceCache {
     }
 }
 
-/// Whether one asks for more than another: a stronger hash, or protection against chosen nonces.
+/// Whether one asks for more than the other: a stronger hash, or protection against chosen nonces.
 fn is_more(one: (Algorithm, QopOffer), other: (Algorithm, QopOffer)) -> bool {
     other.0.is_weaker_than(one.0) || (one.1.protects() && !other.1.protects())
 }
@@ -287,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn a_realm_learnt_again_replaces_its_nonce_and_keeps_the_count_of_the_same_one() {
+    fn a_new_nonce_of_a_realm_replaces_the_old_one_and_the_same_nonce_keeps_its_count() {
         let mut cache = NonceCache::default();
         learn(&mut cache, "realm=r, nonce=n1, qop=auth", at(0));
         answer(&mut cache);
@@ -300,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn server_and_proxy_of_one_realm_are_answered_each_in_its_field() {
+    fn a_server_and_a_proxy_of_one_realm_each_get_an_answer_in_their_own_header() {
         let mut cache = NonceCache::default();
         for challenge in parse_challenges(["Digest realm=r, nonce=a"], ["Digest realm=r, nonce=b"]) {
             cache.learn(&challenge, at(0));
@@ -311,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn the_fifth_realm_drives_out_the_one_learnt_first() {
+    fn a_fifth_realm_replaces_the_one_learnt_first() {
         let mut cache = NonceCache::default();
         for realm in ["a", "b", "c", "d", "a", "e"] {
             learn(&mut cache, &format!("realm={realm}, nonce=n"), at(0));
@@ -321,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_realm_is_silent_until_it_challenges_again() {
+    fn a_refused_realm_gets_no_answer_until_it_challenges_again() {
         let mut cache = NonceCache::default();
         learn(&mut cache, "realm=r, nonce=n, qop=auth", at(0));
         answer(&mut cache);
@@ -334,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn old_nonces_are_forgotten_by_the_wall_clock() {
+    fn old_nonces_expire_by_the_wall_clock() {
         let mut cache = NonceCache::default();
         learn(&mut cache, "realm=old, nonce=n", at(100));
         learn(&mut cache, "realm=new, nonce=n", at(200));
@@ -347,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_are_reserved_again_when_half_is_used() {
+    fn nonce_counts_are_reserved_again_when_half_of_them_are_used() {
         let mut cache = NonceCache::default();
         assert!(!cache.reserve(8));
         learn(&mut cache, "realm=r, nonce=n, qop=auth", at(0));

@@ -9,21 +9,21 @@ use super::parameters::{Parameters, Part};
 use super::{Algorithm, Credentials};
 use crate::redact::hint;
 
-/// Challenges read from one response, for each of the two header fields.
+/// How many challenges are read from each of the two header fields of a response.
 const MAX_CHALLENGES_PER_FIELD: usize = 8;
-/// Longest value kept, in bytes.
+/// The longest value that is kept, in bytes.
 pub(super) const MAX_VALUE: usize = 4096;
-/// Nonces kept, and so challenges answered in one request.
+/// How many nonces are kept, and so how many challenges one request can answer.
 pub(super) const MAX_LIVE: usize = 4;
 
-/// One Digest challenge that can be answered in principle.
+/// One Digest challenge that the client can respond to in principle.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Challenge {
     /// The realm, unescaped.
     pub realm: String,
     /// The nonce, unescaped.
     pub nonce: String,
-    /// Echoed as it came.
+    /// Returned unchanged.
     pub opaque: Option<String>,
     /// The algorithm; MD5 when none was named.
     pub algorithm: Algorithm,
@@ -93,14 +93,14 @@ fn read_field(challenges: &mut Vec<Challenge>, value: &str, proxy: bool) {
         if challenges.iter().filter(|other| other.proxy == proxy).count() >= MAX_CHALLENGES_PER_FIELD {
             return;
         }
-        // Among equals the server's order of preference holds (RFC 8760 section 2.4).
+        // Among equals, the server's order of preference counts (RFC 8760 section 2.4).
         let strength = challenge.algorithm.strength();
         let index = challenges.partition_point(|other| other.algorithm.strength() >= strength);
         challenges.insert(index, challenge);
     }
 }
 
-/// Returns the strongest challenge of each realm that the credentials can answer, strongest first.
+/// Returns the strongest challenge of each realm that the credentials are for, strongest first.
 pub fn pick<'a>(challenges: &'a [Challenge], credentials: &Credentials) -> Vec<&'a Challenge> {
     let mut answerable: Vec<&Challenge> = Vec::new();
     for challenge in challenges.iter().filter(|challenge| credentials.can_answer(challenge.algorithm, &challenge.realm))
@@ -119,7 +119,7 @@ pub fn pick<'a>(challenges: &'a [Challenge], credentials: &Credentials) -> Vec<&
     picked
 }
 
-/// Returns `true` for a value that can be kept and echoed: short, and free of control characters.
+/// Returns `true` for a value that can be kept and sent back: short, and free of control characters.
 pub(super) fn is_keepable(value: &str) -> bool {
     value.len() <= MAX_VALUE && !value.chars().any(|c| c.is_control() && c != '\t')
 }
@@ -177,7 +177,7 @@ impl Iterator for Challenges<'_> {
     }
 }
 
-/// The parameters of one challenge as they come in: of duplicates the first wins.
+/// The parameters of one challenge as they come in. Of duplicates, the first counts.
 #[derive(Default)]
 struct Draft<'a> {
     realm: Option<Cow<'a, str>>,
@@ -246,12 +246,13 @@ impl<'a> Draft<'a> {
 }
 
 impl QopOffer {
-    /// Whether any protection is on offer: without it, an answer has no share of ours and is the easier to crack.
+    /// Whether any protection is on offer. Without it, no text of ours goes into the answer, which makes it easier to
+    /// crack.
     pub(super) fn protects(self) -> bool {
         self.auth || self.auth_int
     }
 
-    /// Adds a `qop` value; `false` for one that is not known, which RFC 7616 section 3.3 says to ignore.
+    /// Adds a `qop` value. Returns `false` for an unknown one, which is ignored (RFC 7616 section 3.3).
     fn add(&mut self, option: &str) -> bool {
         if option.eq_ignore_ascii_case("auth") {
             self.auth = true;
@@ -286,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn the_challenge_of_rfc_3261_is_read_whole() {
+    fn the_challenge_of_rfc_3261_is_read_completely() {
         let challenge = only(
             r#"Digest realm="atlanta.com", domain="sip:ss1.carrier.com", qop="auth,auth-int",
                nonce="f84f1cec41e6cbe5aea9c8e88d359", opaque="", stale=FALSE, algorithm=MD5"#,
@@ -300,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn samples_of_the_mizutech_documents_are_read() {
+    fn the_samples_of_mizutechs_documents_are_read() {
         let upper = only(r#"Digest realm="asterisk",nonce="xxx",algorithm=md5"#);
         assert_eq!((upper.realm.as_str(), upper.algorithm), ("asterisk", Algorithm::Md5));
         let spaced = only(
@@ -329,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn both_qualities_are_read_with_and_without_quotes() {
+    fn both_values_of_qop_are_read_with_and_without_quotes() {
         let both = QopOffer { auth: true, auth_int: true };
         assert_eq!(only(r#"Digest realm="r", nonce="n", qop="auth , auth-int""#).qop, both);
         let unquoted = only(r#"Digest qop=auth,auth-int, realm="r", nonce="n""#);
@@ -370,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_is_preferred_to_a_session_of_the_same_hash_only() {
+    fn a_plain_algorithm_is_preferred_only_to_the_sess_form_of_the_same_hash() {
         let order: Vec<Algorithm> = parse_challenges(
             Algorithm::ALL
                 .map(|algorithm| format!("Digest realm=r, nonce=n, algorithm={algorithm}"))
@@ -386,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn each_realm_of_server_and_proxy_is_picked_once() {
+    fn for_each_realm_of_a_server_or_a_proxy_one_challenge_is_picked() {
         let challenges = parse_challenges(
             ["Digest realm=a, nonce=1", "Digest realm=a, nonce=2, algorithm=SHA-256", "Digest realm=b, nonce=3"],
             ["Digest realm=a, nonce=4"],
@@ -434,7 +435,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_input_panics_and_what_is_kept_is_clean(value in r#"(Digest|realm|nonce|qop|algorithm|MD5|auth|[ ,="\\\r\n\tä\x00x]){0,60}"#) {
+        fn no_input_panics_and_the_parsed_values_are_clean(value in r#"(Digest|realm|nonce|qop|algorithm|MD5|auth|[ ,="\\\r\n\tä\x00x]){0,60}"#) {
             for challenge in parse_challenges([value.as_str()], [value.as_str()]) {
                 prop_assert!(is_keepable(&challenge.realm) && is_keepable(&challenge.nonce));
             }

@@ -1,4 +1,4 @@
-//! What one request inside a call, and its repetitions, have been through with those who ask for credentials.
+//! The challenges that one request inside a call, and its repetitions, have met.
 
 use super::{Attempt, Challenge, Next, NonceCache};
 use crate::account::Account;
@@ -8,22 +8,22 @@ use crate::clock::Now;
 #[derive(Debug, Default)]
 pub(crate) struct Challenged {
     attempt: Attempt,
-    /// Nonces of whoever asks inside the call: a REGISTER must not answer those.
+    /// Nonces of other servers inside the call. A REGISTER must not use them.
     nonces: NonceCache,
     answers: Option<Answers>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Answers {
-    /// Every nonce is the registrations': their counts continue where they are.
+    /// Every nonce is one of the registration's. Their counts continue.
     Registrars,
     Others,
 }
 
 impl Challenged {
-    /// Decides about a 401 or 407. Returns `true` if the request is to be sent again.
+    /// Decides what to do about a 401 or 407. Returns `true` if the request should be sent again.
     ///
-    /// `registrars` has been turned to the host whose flow carries the call.
+    /// The current host of `registrars` must be the one whose flow carries the call.
     pub(crate) fn is_answerable(
         &mut self,
         challenges: &[Challenge],
@@ -55,7 +55,7 @@ impl Challenged {
         self.answers == Some(Answers::Registrars)
     }
 
-    /// The nonces to answer from; `None` where nothing was asked.
+    /// The nonces to answer with. `None` if there was no challenge.
     pub(crate) fn nonces<'a>(&'a mut self, registrars: &'a mut NonceCache) -> Option<&'a mut NonceCache> {
         Some(match self.answers? {
             Answers::Registrars => registrars,

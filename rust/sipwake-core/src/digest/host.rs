@@ -1,8 +1,8 @@
-//! Whose nonce it is.
+//! The host that gave a nonce.
 
 use serde::{Deserialize, Serialize};
 
-/// Names the host that a nonce came from; all the same to apps that keep nonces of one host alone.
+/// Names the host that a nonce came from. Apps that keep the nonces of only one host use the same id for all.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct HostId(u64);

@@ -1,6 +1,7 @@
-//! Digest authentication as SIP uses it: challenges read, answers written, nonces kept (RFC 3261 section 22, RFC 7616, RFC 8760).
+//! Digest authentication in SIP: reads challenges, writes answers and keeps nonces (RFC 3261 section 22, RFC 7616, RFC
+//! 8760).
 //!
-//! A 401 or 407 goes through [`parse_challenges`] and [`Attempt::judge`], which says whether to answer and
+//! A 401 or 407 goes through [`parse_challenges`] and [`Attempt::judge`], which says whether to respond and
 //! teaches the [`NonceCache`]; every request, first or repeated, then takes its header fields from
 //! [`NonceCache::authorize`]. A request that goes out with a live nonce needs one round trip.
 //!
@@ -116,7 +117,7 @@ impl Algorithm {
         self != self.base()
     }
 
-    /// Whether the hash is a weaker one than another's.
+    /// Whether the hash is weaker than that of another algorithm.
     pub(crate) fn is_weaker_than(self, other: Self) -> bool {
         self.base().strength() < other.base().strength()
     }
@@ -157,11 +158,11 @@ impl FromStr for Algorithm {
 pub enum Credentials {
     /// The password itself: answers any realm and algorithm.
     Password(Secret),
-    /// Hashes of it: each answers one realm and one hash.
+    /// Hashes of it: each is for one realm and one hash.
     Ha1(Vec<RealmHa1>),
 }
 
-/// `H(username ":" realm ":" password)` for one realm: as good as the password there, useless elsewhere.
+/// `H(username ":" realm ":" password)` for one realm. In that realm it works like the password; elsewhere it is useless.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RealmHa1 {
     /// The realm that went into the hash, compared exactly.
@@ -177,7 +178,7 @@ impl Credentials {
     pub fn ha1(&self, algorithm: Algorithm, username: &str, realm: &str) -> Option<Secret> {
         match self {
             Self::Password(password) => Some(ha1(algorithm, username, realm, password.expose())),
-            // Lower case, because the HA1's text is hashed again and upper case would give another answer.
+            // The text of the HA1 is hashed again, and upper case would give another answer.
             Self::Ha1(known) => known
                 .iter()
                 .find(|known| known.opens(algorithm, realm))
@@ -185,7 +186,7 @@ impl Credentials {
         }
     }
 
-    /// Returns `true` if a challenge of this realm and algorithm can be answered.
+    /// Returns `true` if there are credentials for a challenge of this realm and algorithm.
     pub fn can_answer(&self, algorithm: Algorithm, realm: &str) -> bool {
         match self {
             Self::Password(_) => true,
@@ -214,7 +215,7 @@ pub fn ha1(algorithm: Algorithm, username: &str, realm: &str, password: &str) ->
     Secret::new(std::mem::take(&mut *hex))
 }
 
-/// Returns the lower-case hex hash of the parts joined by `:`, never holding the joined text.
+/// Returns the hash of the parts joined by `:`, in lower-case hex. The joined text is never in memory.
 fn hash(algorithm: Algorithm, parts: &[&[u8]]) -> Zeroizing<String> {
     match algorithm.base() {
         Algorithm::Sha256 => hash_with::<Sha256>(parts),
@@ -223,12 +224,12 @@ fn hash(algorithm: Algorithm, parts: &[&[u8]]) -> Zeroizing<String> {
     }
 }
 
-/// Returns the first `N` digits of what the bytes are in hexadecimal, in lower case.
+/// Returns the first `N` digits of the bytes in lower-case hex.
 pub(crate) fn hex<const N: usize>(bytes: &[u8]) -> [u8; N] {
     std::array::from_fn(|at| hex_digit(bytes[at / 2] >> (4 * (1 - at % 2)) & 15))
 }
 
-/// Returns the digit of a value below 16, in lower case.
+/// Returns the hex digit of a value below 16, in lower case.
 fn hex_digit(value: u8) -> u8 {
     b"0123456789abcdef"[usize::from(value)]
 }
@@ -248,7 +249,7 @@ fn hash_with<H: Digest>(parts: &[&[u8]]) -> Zeroizing<String> {
 }
 
 fn secret_hex(bytes: &[u8]) -> Zeroizing<String> {
-    // Room for all of it at once: a string that grows would leave copies behind that nobody wipes.
+    // The string has room for all digits. If it grew, it would leave copies in memory that nobody wipes.
     let mut hex = Zeroizing::new(String::with_capacity(bytes.len() * 2));
     for byte in bytes {
         hex.push(char::from(hex_digit(byte >> 4)));
@@ -286,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn hashes_answer_their_own_realm_and_hash_alone() {
+    fn an_ha1_answers_only_its_own_realm_and_hash() {
         let credentials = Credentials::Ha1(vec![RealmHa1 {
             realm: "asterisk".into(),
             algorithm: Algorithm::Md5,

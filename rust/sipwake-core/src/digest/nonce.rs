@@ -1,4 +1,4 @@
-//! One live nonce: answers with it, and checks the server's answer to that.
+//! One live nonce. Makes digest responses with it, and checks the server's proof.
 
 use std::fmt;
 use std::time::Duration;
@@ -25,13 +25,13 @@ pub enum ServerProof {
     Mismatch,
 }
 
-/// A nonce and all that its challenge said about answering with it.
+/// A nonce, with everything that its challenge said about the response.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Nonce {
     pub(super) realm: Box<str>,
     #[serde(default)]
     pub(super) proxy: bool,
-    /// Where it came from: nobody else gets an answer to it.
+    /// The host that it came from. No other host gets a response with it.
     #[serde(default)]
     pub(super) host: HostId,
     #[serde(rename = "nonce")]
@@ -45,7 +45,7 @@ pub(super) struct Nonce {
     /// The last nonce count sent, 0 before the first.
     #[serde(skip)]
     pub(super) used: u32,
-    /// The count that a restored process begins after, never below `used`.
+    /// A restored process continues after this count. It is never below `used`.
     #[serde(rename = "nc")]
     pub(super) reserved: u32,
     pub(super) session: Option<Box<Session>>,
@@ -54,23 +54,23 @@ pub(super) struct Nonce {
     /// Wall time.
     #[serde(rename = "learnt_ms", with = "super::stored::milliseconds")]
     pub(super) learnt: Duration,
-    /// Learnt on the network that the device is on.
+    /// It was learnt on the current network.
     #[serde(skip)]
     pub(super) here: bool,
-    /// Kept while its answer is waited for.
+    /// The last answer, kept until its response comes.
     #[serde(skip)]
     pub(super) last: Option<Box<Answered>>,
 }
 
-/// What the key of a `-sess` algorithm was made of. It outlives `nextnonce`, and ends with the next challenge
-/// (RFC 7616 section 3.4.2 and 3.6).
+/// What the key of a `-sess` algorithm was made of. It stays after a `nextnonce`, and ends with the next challenge (RFC
+/// 7616 section 3.4.2 and 3.6).
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Session {
     nonce: Box<str>,
     cnonce: Box<str>,
 }
 
-/// The last request answered, as far as the server's proof covers it.
+/// The last answered request, as far as the server's proof covers it.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Answered {
     nonce: Box<str>,
@@ -203,7 +203,7 @@ impl Nonce {
         if proof.eq_ignore_ascii_case(claimed) { ServerProof::Verified } else { ServerProof::Mismatch }
     }
 
-    /// What a server says that knows the password.
+    /// The proof of a server that knows the password.
     fn proof(&self, last: &Answered, qop: Qop, ha1: &Secret, body: &[u8]) -> Zeroizing<String> {
         let proof = Proof {
             algorithm: self.algorithm,
@@ -220,7 +220,7 @@ impl Nonce {
         proof.response()
     }
 
-    /// The proofs of a response without a body that would be right by now.
+    /// Every proof that can be right by now for a response without a body.
     #[cfg(feature = "replay")]
     pub(super) fn proofs(&self, username: &str, credentials: &Credentials) -> Vec<Zeroizing<String>> {
         let known = self.last.as_ref().zip(credentials.ha1(self.algorithm, username, &self.realm));
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn the_example_of_rfc_7616_section_3_9_2_is_reproduced_as_erratum_4897_corrects_it() {
+    fn the_example_of_rfc_7616_section_3_9_2_is_reproduced_with_erratum_4897() {
         let mut cache = learnt(
             r#"Digest realm="api@example.org", qop="auth", algorithm=SHA-512-256, nonce="5TsQWLVdgBdmrQ0XsxbDODV+57QdFR34I9HAbC/RVvkK", opaque="HRPCssKJSGjCrkzDg8OhwpzCiGPChXYjwrI2QmXDnsOS", charset=UTF-8, userhash=true"#,
         );
@@ -352,7 +352,7 @@ mod tests {
         assert_eq!(fields[0].1, expected);
     }
 
-    /// The expected values come from a separate script over another implementation of the hashes.
+    /// A separate script with another implementation of the hashes made the expected values.
     #[test]
     fn every_algorithm_is_answered_with_auth_auth_int_and_none() {
         for (algorithm, qop, response) in [
@@ -384,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hash_answers_as_the_password_would() {
+    fn an_ha1_gives_the_same_answer_as_the_password() {
         let challenge = r#"Digest realm="asterisk", nonce="abc123", qop="auth""#;
         let hash = ha1(Algorithm::Md5, "cool", "asterisk", "xxx");
         let hashes =
@@ -396,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn the_algorithm_is_echoed_as_the_server_spelled_it_and_only_then() {
+    fn the_algorithm_is_repeated_in_the_servers_spelling_and_only_if_it_sent_one() {
         assert!(!register(&mut learnt("Digest realm=r, nonce=n"), "c").contains("algorithm"));
         assert!(register(&mut learnt("Digest realm=r, nonce=n, algorithm=md5"), "c").contains(" algorithm=md5"));
     }
@@ -473,13 +473,13 @@ mod tests {
         assert_eq!(check(&full), (ServerProof::Verified, true));
         assert_eq!(check(&format!(r#"rspauth="{PROOF}""#)), (ServerProof::Verified, true));
         assert_eq!(check(&full.replace("98f8", "98f9")), (ServerProof::Mismatch, false));
-        // The proof says itself what it covers: this one would cover the body, too.
+        // The proof says itself what it covers. This one claims to cover the body, too.
         assert_eq!(check(&full.replace("qop=auth", "qop=auth-int")), (ServerProof::Mismatch, false));
         assert_eq!(check(&full.replace("nc=00000001", "nc=00000002")), (ServerProof::Mismatch, false));
     }
 
     #[test]
-    fn of_several_realms_the_proof_tells_which_nonce_is_renewed() {
+    fn with_several_realms_the_server_proof_decides_which_nonce_is_renewed() {
         let mut cache = learnt(r#"Digest realm="other", nonce="o", qop="auth""#);
         cache.learn(&parse_challenges([r#"Digest realm="asterisk", nonce="abc123", qop="auth""#], [])[0], NOW);
         cache.authorize("cool", &password("xxx"), "REGISTER", "sip:gw.example.com", b"", "0a4f113b");
@@ -497,7 +497,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_was_forgotten_proves_nothing_and_brings_no_nonce() {
+    fn a_proof_for_a_forgotten_answer_is_ignored_and_brings_no_nonce() {
         let mut cache = learnt(r#"Digest realm="asterisk", nonce="abc123", qop="auth""#);
         register(&mut cache, "0a4f113b");
         cache.forget_answers();

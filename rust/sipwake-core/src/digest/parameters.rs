@@ -23,8 +23,9 @@ pub(super) enum Part<'a> {
 /// ```
 /// (RFC 3261 section 25.1)
 ///
-/// Reads more than that: a bare value ends only at a comma or white space, so that base64 without quotes is whole; a
-/// comma may be missing between parameters; what is no parameter is stepped over; an open quote ends the walk.
+/// The parser accepts more than that. A bare value ends only at a comma or white space, so that base64 without quotes
+/// stays whole. A comma may be missing between parameters. Text that is not a parameter is skipped. An open quote ends
+/// the list.
 pub(super) struct Parameters<'a> {
     text: &'a str,
     at: usize,
@@ -44,7 +45,7 @@ impl<'a> Parameters<'a> {
         while self.peek().is_some_and(&accept) {
             self.at += 1;
         }
-        // Every caller stops at an ASCII byte or the end, both of which are character boundaries.
+        // Every caller stops at an ASCII byte or at the end. Both are character boundaries.
         self.text.get(start..self.at).unwrap_or_default()
     }
 
@@ -94,7 +95,7 @@ fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
 }
 
-/// Resolves quoted pairs, and folded lines to one space. A CR or LF that is neither is left for the caller to refuse.
+/// Resolves quoted pairs, and turns folded lines into one space. Any other CR or LF stays, and the caller refuses it.
 fn unescape(raw: &str) -> String {
     let mut text = String::with_capacity(raw.len());
     let mut rest = raw.chars();

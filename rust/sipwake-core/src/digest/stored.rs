@@ -1,4 +1,4 @@
-//! The nonce cache as it lies on disk.
+//! The stored form of the nonce cache.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ impl Serialize for NonceCache {
     }
 }
 
-/// Whatever is there is read entry by entry; what this version would not have kept is dropped.
+/// Reads the stored nonces one by one, and drops those that this version would not keep.
 impl<'de> Deserialize<'de> for NonceCache {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut cache = Self::default();
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn a_restored_cache_answers_beyond_the_reserved_count() {
+    fn a_restored_cache_counts_on_after_the_reserved_counts() {
         let mut cache = NonceCache::default();
         learn(&mut cache, r#"realm="r", nonce="n", opaque="o", algorithm=MD5-sess, qop="auth""#);
         assert!(cache.reserve(AHEAD));
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn what_this_version_would_not_keep_is_dropped_entry_by_entry() {
+    fn entries_that_this_version_would_not_keep_are_dropped_one_by_one() {
         let mut cache = NonceCache::default();
         learn(&mut cache, "realm=good, nonce=n");
         learn(&mut cache, "realm=line, nonce=n");
@@ -141,7 +141,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_nonce_count_only_ever_grows_whenever_the_process_is_killed(steps in steps()) {
+        fn a_nonce_count_only_grows_even_if_the_process_is_killed(steps in steps()) {
             let credentials = Credentials::Password(Secret::new("xxx"));
             let mut cache = NonceCache::default();
             let mut disk = store(&cache);
@@ -180,7 +180,7 @@ mod tests {
         }
 
         #[test]
-        fn a_foreign_disk_never_panics(disk in r#"\[(\{"realm":"[a-z]{0,3}","proxy":(true|1),"nonce":"\PC{0,9}"\}?,?){0,3}\]?"#) {
+        fn arbitrary_stored_text_never_panics(disk in r#"\[(\{"realm":"[a-z]{0,3}","proxy":(true|1),"nonce":"\PC{0,9}"\}?,?){0,3}\]?"#) {
             let _ = serde_json::from_str::<NonceCache>(&disk);
         }
     }

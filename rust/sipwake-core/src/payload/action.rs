@@ -6,15 +6,15 @@ use std::time::Duration;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::identity::{CallIdentity, call_uuid, push_uuid};
+use super::identity::{self, CallIdentity, call_uuid, push_uuid, version_5};
 use super::shown::MAX_NAME;
 use super::{AppState, Channel, Hints, Payload, Priority, Unopened, Vendor, shown};
 
 /// How long an announced INVITE is waited for, unless the payload or the app says otherwise.
 pub(crate) const CALL_WINDOW: Duration = Duration::from_secs(40);
 
-/// A send-time is compared with a phone's clock, and either may be wrong: even a push that looks long expired gets
-/// the time that a REGISTER and an INVITE need.
+/// The sender's clock and the phone's may differ. So even a push that looks long expired gets the time that a REGISTER
+/// and an INVITE need.
 const SHORTEST_CALL_WINDOW: Duration = Duration::from_secs(5);
 
 const MAX_TEXT: usize = 4096;
@@ -64,50 +64,51 @@ pub struct PushAction {
     pub unverified: bool,
     #[serde(skip)]
     pub(crate) age: Age,
-    /// What a [`Gate`](crate::judge::Gate) has made of it.
+    /// What a [`Gate`](crate::judge::Gate) has decided about it.
     #[serde(skip)]
     pub(crate) judged: Judged,
 }
 
-/// What a [`Gate`](crate::judge::Gate) made of a push: what the platform was told stands.
+/// What a [`Gate`](crate::judge::Gate) decided about a push. The platform was told so, and it stays.
 #[cfg_attr(feature = "replay", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Judged {
     #[default]
     Not,
-    /// It is the call of its UUID, or nothing.
+    /// It is the call with its UUID, or it is silent.
     Yes,
-    /// It is the cancel of the call of its UUID, which was announced or rang.
+    /// It is the cancel of the call with its UUID, which was announced or rang.
     Ends,
 }
 
-/// What a payload tells of its time.
+/// What a payload says about its time.
 #[cfg_attr(feature = "replay", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Age {
     /// When the push came, in boot time.
     received: Duration,
-    /// How long ago it was sent by then; zero where that is not known.
-    gone: Duration,
+    /// How long before that it was sent. Zero if that is unknown.
+    #[cfg_attr(feature = "replay", serde(alias = "gone"))] // as recordings of 0.1.0 have it
+    elapsed: Duration,
     time_to_live: Option<Duration>,
-    /// The payload tells when it was sent.
+    /// The payload says when it was sent.
     is_dated: bool,
 }
 
 impl Age {
-    /// How long before it came it was sent; zero where that is not known.
-    pub(crate) fn gone(self) -> Duration {
-        self.gone
+    /// How long before its arrival it was sent. Zero if that is unknown.
+    pub(crate) fn elapsed(self) -> Duration {
+        self.elapsed
     }
 
-    /// Whether the payload tells when it was sent.
+    /// Whether the payload says when it was sent.
     pub(crate) fn is_dated(self) -> bool {
         self.is_dated
     }
 
-    /// Until when its INVITE is waited for, in boot time, where `longest` is what the app wants at most.
+    /// How long its INVITE is waited for, as a boot time. The app wants to wait for `longest` at most.
     pub(crate) fn deadline(self, longest: Duration) -> Duration {
-        let left = self.time_to_live.unwrap_or(longest).saturating_sub(self.gone);
+        let left = self.time_to_live.unwrap_or(longest).saturating_sub(self.elapsed);
         self.received.saturating_add(left.max(SHORTEST_CALL_WINDOW).min(longest))
     }
 }
@@ -128,24 +129,24 @@ impl PushAction {
         self.display_name.as_deref().or(self.caller.as_deref())
     }
 
-    /// Believes nothing of a push that was to be sealed and is not: it is one without content.
+    /// Ignores the content of a push that is not sealed although it has to be. It is then a push without content.
     pub(crate) fn forget_words(&mut self, hints: &Hints) {
         let is_voip = self.channel == Channel::PushKit;
         self.kind = if is_voip { ActionKind::IncomingCall { video: false } } else { ActionKind::RefreshBinding };
         self.duty = if is_voip { Duty::ReportCall } else { Duty::Nothing };
-        // That it was sealed, and did not open, says more.
+        // If it was sealed and could not be opened, that says more.
         let unopened = self.problem.take().filter(|problem| matches!(problem, Problem::Unopened(_)));
         self.problem = unopened.or(Some(Problem::NotSealed));
         (self.account, self.caller, self.display_name) = (None, None, None);
         (self.title, self.text) = (None, None);
         self.identity = CallIdentity::default();
-        // Not the name that its words would have given the call.
-        self.uuid = Uuid::new_v5(&self.uuid, b"not sealed");
-        self.age = Age { received: hints.received.boot, gone: Duration::ZERO, time_to_live: None, is_dated: false };
+        // The call does not get the UUID that the content would have given it.
+        self.uuid = version_5(self.uuid, [b"not sealed"]);
+        self.age = Age { received: hints.received.boot, elapsed: Duration::ZERO, time_to_live: None, is_dated: false };
         self.deadline = is_voip.then(|| self.age.deadline(CALL_WINDOW));
     }
 
-    /// Takes the sound out of a push. PushKit's duty to report stays, unless the system said that there is none.
+    /// Makes a push silent. The duty to report a PushKit push stays, unless the system said that there is none.
     pub(crate) fn silence(&mut self, reason: Ignored, hints: &Hints) {
         self.quiet(ActionKind::Ignore { reason }, hints);
     }
@@ -156,7 +157,7 @@ impl PushAction {
         (self.caller, self.display_name, self.title, self.text) = (None, None, None, None);
     }
 
-    /// Takes the sound out of a push that only has its binding refreshed.
+    /// Makes a push silent that only refreshes the binding.
     pub(crate) fn refresh(&mut self, hints: &Hints) {
         self.quiet(ActionKind::RefreshBinding, hints);
     }
@@ -172,19 +173,20 @@ impl PushAction {
 
     pub(super) fn from_reading(reading: &Reading<'_>, seen: Seen<'_>, payload: Payload<'_>) -> Self {
         let Seen { vendor, problem, channel, hints, alert, opened } = seen;
-        let identity = CallIdentity::new(reading.call_id, reading.vendor_id, reading.account, reading.caller);
+        let (caller, display_name) = identity::address_and_name(reading.caller, reading.display_name);
+        let identity = CallIdentity::new(reading.call_id, reading.vendor_id, reading.account, caller);
         let is_call = matches!(reading.kind, ActionKind::IncomingCall { .. });
         let uuid = if (is_call || reading.kind == ActionKind::Cancel) && !identity.is_empty() {
             call_uuid(&identity)
         } else {
             push_uuid(&payload.content())
         };
-        let caller = reading.caller.and_then(|caller| shown::line(caller, MAX_NAME));
-        let display_name = reading.display_name.and_then(|name| shown::line(name, MAX_NAME));
-        let gone = reading.sent.map_or(Duration::ZERO, |sent| hints.received.wall.saturating_sub(sent));
+        let caller = caller.and_then(|caller| shown::line(caller, MAX_NAME));
+        let display_name = display_name.and_then(|name| shown::line(&name, MAX_NAME));
+        let elapsed = reading.sent.map_or(Duration::ZERO, |sent| hints.received.wall.saturating_sub(sent));
         let age = Age {
             received: hints.received.boot,
-            gone,
+            elapsed,
             time_to_live: reading.time_to_live,
             is_dated: reading.sent.is_some(),
         };
@@ -283,7 +285,7 @@ pub enum Ignored {
 }
 
 impl ActionKind {
-    /// Returns [`ActionKind::Custom`] with the type as it was sent, within bounds.
+    /// Returns [`ActionKind::Custom`] with the type as it was sent, cut to a safe length.
     pub(super) fn custom(ntype: &str) -> Self {
         Self::Custom { ntype: shown::line(ntype, MAX_NAME).unwrap_or_default() }
     }
@@ -328,7 +330,7 @@ pub enum Problem {
     #[error("the payload is longer than 64 KiB")]
     TooLarge,
     /// It is readable, and no vendor's.
-    #[error("the payload is of no known vendor")]
+    #[error("the payload is not of a known vendor")]
     Unrecognised,
     /// The app takes sealed payloads only ([`parse_sealed_push`](super::parse_sealed_push)), and this one its decryptor did not
     /// open.
@@ -340,13 +342,13 @@ pub enum Problem {
 }
 
 impl Problem {
-    /// Whether the push is taken for one without content, which refreshes the binding.
+    /// Whether the push counts as one without content, which refreshes the binding.
     pub(super) fn is_without_content(self) -> bool {
         matches!(self, Self::Empty | Self::Unrecognised | Self::NotSealed | Self::Unopened(_))
     }
 }
 
-/// What a vendor's parser made of a payload.
+/// What a vendor's parser read from a payload.
 #[derive(Debug)]
 pub(super) struct Reading<'f> {
     pub(super) kind: ActionKind,
@@ -357,7 +359,7 @@ pub(super) struct Reading<'f> {
     pub(super) text: Option<&'f str>,
     pub(super) call_id: Option<&'f str>,
     pub(super) vendor_id: Option<&'f str>,
-    /// For how long the push is of use.
+    /// How long the push is of use.
     pub(super) time_to_live: Option<Duration>,
     /// When it was sent, since the Unix epoch.
     pub(super) sent: Option<Duration>,
@@ -400,11 +402,11 @@ fn duty(reading: &Reading<'_>, channel: Channel, hints: &Hints, alert: bool) -> 
         _ => false,
     };
     match channel {
-        // Apple counts every VoIP push, whatever it says. An app that does not report one gets no further ones.
+        // Apple counts every VoIP push, whatever is in it. An app that does not report one gets no further ones.
         Channel::PushKit if is_call => Duty::ReportCall,
         Channel::PushKit if hints.must_report != Some(false) => Duty::ReportThenEnd,
-        // If it is not allowed, starting it throws an exception that ends the app. So without this knowledge the duty
-        // is another one.
+        // If it is not allowed, starting it throws an exception that ends the app. So if we do not know, the duty is a
+        // notification.
         Channel::FcmAndroid if is_call => {
             let allowed = hints.delivered_priority == Some(Priority::High) || hints.app_state == AppState::Foreground;
             if allowed { Duty::StartForegroundService } else { Duty::ShowNotification { full_screen: true } }

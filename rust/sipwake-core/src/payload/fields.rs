@@ -1,7 +1,7 @@
-//! The lenient reader under all vendors: one pass over the payload, into fields that vendors ask for by name.
+//! The lenient reader for all vendors. It reads the payload once, into fields that vendors ask for by name.
 //!
-//! It does not matter whether a value was sent as text, number or list, under `data` or at the top, as an object or as the
-//! text of one, in upper or lower case. A value that is blank or null counts as absent.
+//! A value may be text, a number or a list, under `data` or at the top, in an object or in the text of one, in upper or
+//! lower case. A value that is blank or null counts as absent, and so does a word for it, except in a text for people.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -13,12 +13,12 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess,
 use super::action::Problem;
 use super::time;
 
-/// Fields of one payload. FCM and APNs carry 4 or 5 KiB, which is fewer.
+/// The most fields of one payload. FCM and APNs carry 4 or 5 KiB, and that cannot hold so many.
 const MAX_FIELDS: usize = 512;
-/// How deep JSON text may stand in JSON text.
-const MAX_EMBEDDED: u8 = 2;
+/// How deep JSON text may be nested in JSON text.
+const MAX_EMBEDDED: u8 = 3;
 
-/// Where in the payload a value stands. When it stands in several places, the greater one wins.
+/// The place of a value in the payload. If a value is in several places, the greater one counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Section {
     Alert,
@@ -27,15 +27,17 @@ enum Section {
     Android,
     Message,
     Root,
-    /// The flat map that FCM hands over on Android.
+    /// The flat map that FCM delivers on Android.
     Map,
     Data,
-    /// Telnyx keeps what a call is in an object of its own.
+    /// `data` within `data`, as servers make it that write the whole message into one field.
+    Inner,
+    /// Telnyx has an object of its own for what it says about a call.
     Metadata,
 }
 
 impl Section {
-    /// The section that stands in this one under such a name, in any case.
+    /// The section with this name inside this one, in upper or lower case.
     fn child(self, name: &str) -> Option<Self> {
         static NAMES: [(&str, Section); 7] = [
             ("data", Section::Data),
@@ -47,20 +49,23 @@ impl Section {
             ("metadata", Section::Metadata),
         ];
         let (_, child) = *NAMES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name))?;
+        if (self, child) == (Self::Data, Self::Data) {
+            return Some(Self::Inner);
+        }
         let stands = match child {
-            Self::Data => matches!(self, Self::Root | Self::Message | Self::Android | Self::Map),
+            Self::Data => matches!(self, Self::Root | Self::Message | Self::Android | Self::Map | Self::Aps),
             Self::Notification | Self::Android => matches!(self, Self::Root | Self::Message),
             Self::Aps => matches!(self, Self::Root | Self::Map),
             Self::Message => self == Self::Root,
-            Self::Alert => matches!(self, Self::Aps | Self::Root | Self::Map | Self::Data),
-            Self::Metadata => matches!(self, Self::Root | Self::Map | Self::Data),
-            Self::Root | Self::Map => false,
+            Self::Alert => matches!(self, Self::Aps | Self::Root | Self::Map | Self::Data | Self::Inner),
+            Self::Metadata => matches!(self, Self::Root | Self::Map | Self::Data | Self::Inner),
+            Self::Root | Self::Map | Self::Inner => false,
         };
         stands.then_some(child)
     }
 }
 
-/// The bit of a name in any case: names of the same length and first letter share it, and others may.
+/// A bit for a name in upper or lower case. Names with the same length and first letter share it, and so may others.
 fn bit(name: &str) -> u64 {
     let first = name.bytes().next().unwrap_or(0) | 0x20;
     1 << ((usize::from(first) ^ (name.len() * 11)) & 63)
@@ -77,7 +82,7 @@ struct Field<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Fields<'a> {
     fields: Vec<Field<'a>>,
-    /// A bit for each name that is there: vendors ask for many that are not.
+    /// A bit for each name that is there. Vendors ask for many names that are not.
     named: u64,
     alert: bool,
     embedded: u8,
@@ -90,14 +95,14 @@ impl<'a> Fields<'a> {
         if bytes.iter().all(u8::is_ascii_whitespace) {
             return Err(Problem::Empty);
         }
-        // Once for all of it: cheaper than string by string.
+        // The whole text is checked once, which is cheaper than string by string.
         let text = std::str::from_utf8(bytes).map_err(|_| Problem::Unreadable)?;
         let mut fields = Self { fields: Vec::with_capacity(32), ..Self::default() };
         fields.read(text, Section::Root).map_err(|_| Problem::Unreadable)?;
         Ok(fields)
     }
 
-    /// Reads the flat map that FCM hands over on Android.
+    /// Reads the flat map that FCM delivers on Android.
     pub(super) fn from_map(map: &'a HashMap<String, String>) -> Result<Self, Problem> {
         if map.is_empty() {
             return Err(Problem::Empty);
@@ -106,26 +111,34 @@ impl<'a> Fields<'a> {
         for (name, value) in map {
             fields.put(Section::Map, Cow::Borrowed(name), Cow::Borrowed(value));
         }
-        // A map has no order: `X-Push-Id` beside `x-push-id` must give the same answer every time.
+        // A map has no order, but `X-Push-Id` beside `x-push-id` must always give the same result.
         fields.fields.sort_unstable_by(|a, b| a.text.cmp(&b.text));
         Ok(fields)
     }
 
-    /// Returns the trimmed value of a field, if it is there and says anything. Names are ASCII, in any case.
+    /// Returns the trimmed value of a field, if it is there and says something. Names are ASCII, in upper or lower case.
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
         self.text_other_than(name, &[])
     }
 
-    /// Does as [`text`](Self::text), and takes these words for nothing, too.
+    /// Like [`text`](Self::text), but these words count as empty, too.
     pub(super) fn text_other_than(&self, name: &str, nothing: &[&str]) -> Option<&str> {
+        self.find(name, |said| !is_nothing(said) && !nothing.contains(&said))
+    }
+
+    /// Returns a text for people, unless it is one of these words. They may write "null" to each other.
+    pub(super) fn message(&self, name: &str, nothing: &[&str]) -> Option<&str> {
+        self.find(name, |said| !nothing.contains(&said))
+    }
+
+    fn find(&self, name: &str, says: impl Fn(&str) -> bool) -> Option<&str> {
         if self.named & bit(name) == 0 {
             return None;
         }
         let mut best: Option<(Section, &str)> = None;
         for field in self.fields.iter().filter(|field| field.name.eq_ignore_ascii_case(name)) {
             let said = field.text.trim();
-            let says = !said.is_empty() && !nothing.contains(&said);
-            if says && best.is_none_or(|(section, _)| field.section >= section) {
+            if !said.is_empty() && says(said) && best.is_none_or(|(section, _)| field.section >= section) {
                 best = Some((field.section, said));
             }
         }
@@ -137,7 +150,7 @@ impl<'a> Fields<'a> {
         names.iter().find_map(|name| self.text(name))
     }
 
-    /// Returns `true` if one of these fields is named in the payload, even with nothing in it.
+    /// Returns `true` if one of these fields is in the payload, even if it is empty.
     pub(super) fn names_any(&self, names: &[&str]) -> bool {
         let mut names = names.iter().filter(|name| self.named & bit(name) != 0);
         names.any(|name| self.fields.iter().any(|field| field.name.eq_ignore_ascii_case(name)))
@@ -149,21 +162,64 @@ impl<'a> Fields<'a> {
         Some(Duration::from_secs(seconds))
     }
 
-    /// Returns the title of what is to be shown.
+    /// Returns the title for the notification.
     pub(super) fn title(&self) -> Option<&str> {
         self.text_other_than("title", &["TITLE"])
     }
 
-    /// Returns the text of what is to be shown.
+    /// Returns the text for the notification.
     pub(super) fn body(&self) -> Option<&str> {
-        self.text_other_than("body", &["BODY", "MESSAGE"])
+        self.message("body", &["BODY", "MESSAGE"])
     }
 
-    /// Returns when the push was sent, since the Unix epoch, by whichever name and in whichever form.
+    /// Returns when the push was sent, since the Unix epoch, under any name and in any form.
     pub(super) fn sent(&self) -> Option<Duration> {
-        const NAMES: [&str; 7] =
-            ["send-time", "send_time", "sent_time", "sent_at", "message_start_time", "timestamp", "google.sent_time"];
+        const NAMES: [&str; 22] = [
+            "send-time",
+            "send_time",
+            "sendtime",
+            "sent-time",
+            "sent_time",
+            "senttime",
+            "sent-at",
+            "sent_at",
+            "sentat",
+            "sent",
+            "message_start_time",
+            "start_time",
+            "call_time",
+            "timestamp",
+            "datetime",
+            "time",
+            "date",
+            "ts",
+            "created_at",
+            "createdat",
+            "google.sent_time",
+            "google.c.a.ts",
+        ];
         NAMES.iter().find_map(|name| time::since_epoch(self.text(name)?))
+    }
+
+    /// Returns how long after `sent` the push is of use. It may say how long, or until when.
+    pub(super) fn time_to_live(&self, sent: Duration) -> Option<Duration> {
+        const NAMES: [&str; 10] = [
+            "ttl",
+            "time_to_live",
+            "timetolive",
+            "expires_in",
+            "expires",
+            "expires_at",
+            "expiresat",
+            "expiry",
+            "expiration",
+            "valid_until",
+        ];
+        NAMES.iter().find_map(|name| {
+            let text = self.text(name)?;
+            let until = time::since_epoch(text).map(|until| until.saturating_sub(sent));
+            until.or_else(|| time::length(text))
+        })
     }
 
     /// Returns `true` if the payload carries a text that the operating system shows by itself.
@@ -177,20 +233,24 @@ impl<'a> Fields<'a> {
         root.deserialize(&mut json).and_then(|()| json.end())
     }
 
-    /// Keeps a text, or walks into it where it is the JSON of a section.
+    /// Reads a text as a section if it is the JSON of one.
+    fn embed(&mut self, section: Section, text: &str) -> bool {
+        let Some(text) = object(text).filter(|_| self.embedded < MAX_EMBEDDED) else { return false };
+        let mut inner = Fields { embedded: self.embedded + 1, ..Fields::default() };
+        if inner.read(&text, section).is_err() {
+            return false;
+        }
+        for Field { section, name, text } in inner.fields {
+            self.keep(section, Cow::Owned(name.into_owned()), Cow::Owned(text.into_owned()));
+        }
+        true
+    }
+
+    /// Keeps a text, or reads it as a section if it is the JSON of one.
     fn put(&mut self, section: Section, name: Cow<'a, str>, text: Cow<'a, str>) {
         let child = section.child(&name);
-        if let Some(child) = child
-            && text.trim_start().starts_with('{')
-            && self.embedded < MAX_EMBEDDED
-        {
-            let mut inner = Fields { embedded: self.embedded + 1, ..Fields::default() };
-            if inner.read(&text, child).is_ok() {
-                for Field { section, name, text } in inner.fields {
-                    self.keep(section, Cow::Owned(name.into_owned()), Cow::Owned(text.into_owned()));
-                }
-                return;
-            }
+        if child.is_some_and(|child| self.embed(child, &text)) {
+            return;
         }
         if let Some(first) = first_of_list(&name, &text) {
             return self.keep(section, name, Cow::Owned(first));
@@ -212,7 +272,22 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// The first entry of `loc-args` where the list is text, as all values are that FCM hands over.
+/// Whether a value is a word that a language writes where it has none. A person may have such a name, with a capital.
+fn is_nothing(text: &str) -> bool {
+    text.len() <= 11
+        && ["null", "NULL", "(null)", "<null>", "nil", "<nil>", "None", "undefined", "\"\""].contains(&text)
+}
+
+/// The text of a JSON object. Some servers quote it again, as a JSON string.
+fn object(text: &str) -> Option<Cow<'_, str>> {
+    let mut text = Cow::Borrowed(text.trim_start_matches('\u{feff}').trim());
+    while text.starts_with('"') {
+        text = Cow::Owned(serde_json::from_str::<String>(&text).ok()?.trim().to_owned());
+    }
+    text.starts_with('{').then_some(text)
+}
+
+/// The first entry of `loc-args` if the list is a text. FCM makes a text of every value.
 fn first_of_list(name: &str, text: &str) -> Option<String> {
     if !name.eq_ignore_ascii_case("loc-args") || !text.trim_start().starts_with('[') {
         return None;
@@ -230,12 +305,12 @@ fn first_of_list(name: &str, text: &str) -> Option<String> {
     Some(list.fields.pop().map(|first| first.text.into_owned()).unwrap_or_default())
 }
 
-/// One JSON value on the way: a section to walk into, or a field to keep.
+/// One JSON value: a section to read, or a field to keep.
 ///
-/// Walks no deeper than the sections go; whatever else is nested is passed over without recursion.
+/// Reads only as deep as there are sections. Anything else that is nested is skipped without recursion.
 struct Node<'f, 'a> {
     fields: &'f mut Fields<'a>,
-    /// The section that a section stands in.
+    /// The section around this one.
     parent: Option<Section>,
     section: Section,
     name: Option<Cow<'a, str>>,
@@ -251,8 +326,10 @@ enum Form {
 
 impl<'a> Node<'_, 'a> {
     fn keep(self, text: Cow<'a, str>) {
-        if let Some(name) = self.name {
-            self.fields.put(self.parent.unwrap_or(self.section), name, text);
+        match self.name {
+            Some(name) => self.fields.put(self.parent.unwrap_or(self.section), name, text),
+            // The whole payload is the text of one.
+            None => _ = self.fields.embed(self.section, &text),
         }
     }
 }
@@ -278,7 +355,7 @@ impl<'a> Visitor<'a> for Node<'_, 'a> {
             self.keep(Cow::Borrowed(""));
             return Ok(());
         }
-        // The system shows what stands under `aps`; an alert elsewhere is the app's to read.
+        // The system shows the alert under `aps`. An alert elsewhere is for the app to read.
         self.fields.alert |= self.section == Section::Notification || self.parent == Some(Section::Aps);
         while let Some(Name(name)) = map.next_key::<Name<'a>>()? {
             let fields = &mut *self.fields;
@@ -292,7 +369,7 @@ impl<'a> Visitor<'a> for Node<'_, 'a> {
         Ok(())
     }
 
-    /// `loc-args` is a list; what is asked of it is its first entry.
+    /// `loc-args` is a list. Only its first entry is used.
     fn visit_seq<A: SeqAccess<'a>>(self, mut seq: A) -> Result<(), A::Error> {
         if self.form == Form::Value {
             seq.next_element_seed(Node { form: Form::FirstOfList, ..self })?;
@@ -323,8 +400,8 @@ impl<'a> Visitor<'a> for Node<'_, 'a> {
         Ok(())
     }
 
-    /// To six digits behind the point or, of a number with more than twelve before it, to three. Any of more than 2^53 a float does
-    /// not hold as it was meant: that is absent.
+    /// Writes six digits after the point, or three if there are more than twelve before it. A float cannot hold a whole
+    /// number above 2^53 exactly, so such a value counts as absent.
     fn visit_f64<E>(self, number: f64) -> Result<(), E> {
         const WHOLE: f64 = 9_007_199_254_740_992.0;
         let (parts, digits) = if number.abs() < 1e12 { (1_000_000, 6) } else { (1_000, 3) };
@@ -352,7 +429,7 @@ impl<'a> Visitor<'a> for Node<'_, 'a> {
     }
 }
 
-/// A field's name, borrowed wherever it holds no escape.
+/// A field's name, which is borrowed unless it has an escape.
 struct Name<'a>(Cow<'a, str>);
 
 impl<'a> serde::Deserialize<'a> for Name<'a> {
@@ -402,7 +479,7 @@ mod tests {
     }
 
     #[test]
-    fn data_outranks_the_top_whichever_comes_first() {
+    fn a_field_under_data_counts_before_one_at_the_top_in_either_order() {
         assert_eq!(read(r#"{"data":{"ntype":1},"ntype":0}"#).text("ntype"), Some("1"));
         assert_eq!(read(r#"{"ntype":0,"data":{"ntype":1}}"#).text("ntype"), Some("1"));
         assert_eq!(read(r#"{"ntype":0,"data":{"ntype":null}}"#).text("ntype"), Some("0"));
@@ -439,7 +516,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_is_read_as_it_was_meant_or_not_at_all() {
+    fn a_number_is_read_correctly_or_not_at_all() {
         for (number, text) in [
             ("0.0", Some("0")),
             ("-0.0", Some("0")),
@@ -461,7 +538,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_that_stands_for_nothing_gives_way_to_what_says_something() {
+    fn a_placeholder_is_ignored_if_another_field_has_a_value() {
         let fields = read(r#"{"nfrom":"1002","data":{"nfrom":"FROM"}}"#);
         assert_eq!(fields.text("nfrom"), Some("FROM"));
         assert_eq!(fields.text_other_than("nfrom", &["FROM"]), Some("1002"));
@@ -469,7 +546,7 @@ mod tests {
     }
 
     #[test]
-    fn a_section_is_read_as_an_object_and_as_the_text_of_one() {
+    fn a_section_is_read_as_an_object_and_as_json_in_a_string() {
         for json in [
             r#"{"data":"{\"ncallid\":\"abc\"}"}"#,
             r#"{"message":{"data":{"metadata":"{\"ncallid\":\"abc\"}"}}}"#,
@@ -485,7 +562,7 @@ mod tests {
     }
 
     #[test]
-    fn nesting_without_end_is_read_without_recursion() {
+    fn deep_nesting_is_read_without_recursion() {
         let deep = format!(r#"{{"customPayload":{}1{},"ncallid":"abc"}}"#, "[".repeat(20_000), "]".repeat(20_000));
         assert_eq!(read(&deep).text("ncallid"), Some("abc"));
         let wrapped = format!("{}1{}", r#"{"message":"#.repeat(5_000), "}".repeat(5_000));
@@ -497,7 +574,7 @@ mod tests {
     }
 
     #[test]
-    fn a_map_answers_the_same_whatever_its_order() {
+    fn a_map_gives_the_same_value_in_any_order() {
         let map = HashMap::from([("X-Push-Id", "a"), ("x-push-id", "b")].map(|(k, v)| (k.to_owned(), v.to_owned())));
         for _ in 0..32 {
             let again: HashMap<_, _> = map.clone().into_iter().collect();

@@ -1,18 +1,19 @@
-//! What tells one call from another, and the UUID that follows from it.
+//! What tells one call from another, and the UUID that is made from it.
 //!
-//! A push and the INVITE that it announces must come to the same UUID without having met, so both make a
-//! [`CallIdentity`] here and nowhere else.
+//! A push and the INVITE that it announces must lead to the same UUID, although they do not know of each other. So both
+//! make a [`CallIdentity`] here and nowhere else.
 
 use std::borrow::Cow;
 
+use sha1::{Digest, Sha1};
 use uuid::Uuid;
 
 use super::shown;
 
-/// The namespace of all UUIDs made here. Changing it would split the calls of an app that is updated while it rings.
+/// The namespace of all UUIDs. A new one would split a call in two if the app is updated while it rings.
 const NAMESPACE: Uuid = Uuid::from_u128(0x5d3a_62b1_6f0e_4f52_9c1d_7a0b_51b7_e4c8);
 
-/// A longer Call-ID or push id than this, in bytes, is not taken for one.
+/// The longest Call-ID or push id, in bytes. A longer one is ignored.
 const MAX_ID: usize = 512;
 
 /// What is known of a call, by a push or by an INVITE.
@@ -30,10 +31,11 @@ pub struct CallIdentity {
 }
 
 impl CallIdentity {
-    /// Cleans what a push or an INVITE says of a call.
+    /// Cleans what a push or an INVITE says about a call.
     ///
-    /// `account` and `caller` may be a bare number or name, a URI or a name-addr; only the user part counts, because a push
-    /// rarely names the domain. An id that is blank, holds control characters or is longer than 512 bytes counts as absent.
+    /// `account` and `caller` may be a plain number or name, a URI or a name-addr. Only the user part counts, because a
+    /// push rarely names the domain. An id counts as absent if it is blank, holds control characters or is longer than
+    /// 512 bytes.
     ///
     /// ```
     /// use sipwake_core::payload::identity::{CallIdentity, call_uuid};
@@ -56,17 +58,17 @@ impl CallIdentity {
         self.call_id.is_none() && self.vendor_id.is_none() && self.caller.is_none()
     }
 
-    /// Returns every UUID that this call may have been given by somebody who knew less of it, the best one first.
+    /// Returns every UUID that somebody may have given this call who knew less about it, the best one first.
     ///
-    /// An INVITE knows its Call-ID; a push before it may have known only the caller. They are the same call if one's
-    /// [`call_uuid`] is among the other's candidates.
+    /// An INVITE knows its Call-ID. A push before it may have known only the caller. They are the same call if the
+    /// [`call_uuid`] of one is among the candidates of the other.
     pub fn candidates(&self) -> impl Iterator<Item = Uuid> {
         let caller = self.caller.as_deref();
         [
-            self.call_id.as_deref().map(|id| name_based(&["call-id", id])),
-            self.vendor_id.as_deref().map(|id| name_based(&["vendor-id", id])),
-            caller.zip(self.account.as_deref()).map(|(caller, account)| name_based(&["caller", account, caller])),
-            caller.map(|caller| name_based(&["caller", "", caller])),
+            self.call_id.as_deref().map(|id| name_based(["call-id", id])),
+            self.vendor_id.as_deref().map(|id| name_based(["vendor-id", id])),
+            caller.zip(self.account.as_deref()).map(|(caller, account)| name_based(["caller", account, caller])),
+            caller.map(|caller| name_based(["caller", "", caller])),
         ]
         .into_iter()
         .flatten()
@@ -75,32 +77,44 @@ impl CallIdentity {
 
 /// Returns the UUID (version 5) of a call: by its Call-ID, else the vendor's id, else account and caller.
 ///
-/// All calls of which nothing is known share one UUID.
+/// All calls without any known detail share one UUID.
 pub fn call_uuid(identity: &CallIdentity) -> Uuid {
     if let Some(id) = &identity.call_id {
-        return name_based(&["call-id", id]);
+        return name_based(["call-id", id]);
     }
     if let Some(id) = &identity.vendor_id {
-        return name_based(&["vendor-id", id]);
+        return name_based(["vendor-id", id]);
     }
-    name_based(&[
+    name_based([
         "caller",
         identity.account.as_deref().unwrap_or_default(),
         identity.caller.as_deref().unwrap_or_default(),
     ])
 }
 
-/// Returns the UUID of a push that is no call, or one of which nothing is known: by its content.
+/// Returns the UUID of a push that is not a call, or whose call has no known detail. It is made from the content.
 pub(super) fn push_uuid(content: &[u8]) -> Uuid {
-    let mut name = Vec::with_capacity(content.len() + 5);
-    name.extend_from_slice(b"push\0");
-    name.extend_from_slice(content);
-    Uuid::new_v5(&NAMESPACE, &name)
+    version_5(NAMESPACE, [b"push", content])
 }
 
-/// NUL keeps the parts apart: no part can hold one.
-fn name_based(parts: &[&str]) -> Uuid {
-    Uuid::new_v5(&NAMESPACE, parts.join("\0").as_bytes())
+/// NUL separates the parts, because no part can contain it.
+fn name_based<const N: usize>(parts: [&str; N]) -> Uuid {
+    version_5(NAMESPACE, parts.map(str::as_bytes))
+}
+
+/// A name-based UUID (RFC 9562 section 5.5) of parts with a NUL between them. It is made for every push. Most
+/// processors have instructions for SHA-1, which the crate `uuid` does not use.
+pub(crate) fn version_5<const N: usize>(namespace: Uuid, parts: [&[u8]; N]) -> Uuid {
+    let mut hash = Sha1::new_with_prefix(namespace.as_bytes());
+    for (place, part) in parts.into_iter().enumerate() {
+        if place > 0 {
+            hash.update([0]);
+        }
+        hash.update(part);
+    }
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&hash.finalize()[..16]);
+    uuid::Builder::from_sha1_bytes(bytes).into_uuid()
 }
 
 fn id(text: &str) -> Option<String> {
@@ -114,14 +128,15 @@ fn id(text: &str) -> Option<String> {
 /// SIP-URI   =  "sip:" [ userinfo ] hostport uri-parameters [ headers ]
 /// userinfo  =  ( user / telephone-subscriber ) [ ":" password ] "@"
 /// ```
-/// (RFC 3261 section 25.1, RFC 3966 for `tel:`) The user of a URI, a name-addr or what is there instead.
+/// (RFC 3261 section 25.1, RFC 3966 for `tel:`) Returns the user of a URI or name-addr, or of the text that is there
+/// instead.
 pub(crate) fn user_part(address: &str) -> Option<String> {
     let inside = match address.rsplit_once('<') {
         Some((_, rest)) => rest.split_once('>').map_or(rest, |(uri, _)| uri),
         None => address,
     };
     let inside = inside.trim();
-    let rest = ["sip:", "sips:", "tel:"].iter().find_map(|scheme| {
+    let rest = SCHEMES.iter().find_map(|scheme| {
         let head = inside.get(..scheme.len())?;
         head.eq_ignore_ascii_case(scheme).then(|| &inside[scheme.len()..])
     });
@@ -133,7 +148,49 @@ pub(crate) fn user_part(address: &str) -> Option<String> {
     shown::line(&decoded(user), MAX_ID)
 }
 
-/// Undoes `%HH` (RFC 3261 section 19.1.4: an escaped character equals itself).
+/// Returns name and URI of a name-addr (RFC 3261 section 25.1). `None` if the text is none.
+pub(super) fn name_addr(text: &str) -> Option<(Option<Cow<'_, str>>, &str)> {
+    let (name, rest) = text.rsplit_once('<')?;
+    let (uri, _) = rest.split_once('>')?;
+    let has_scheme = |scheme: &&str| uri.get(..scheme.len()).is_some_and(|head| head.eq_ignore_ascii_case(scheme));
+    let name = unquoted(name.trim());
+    SCHEMES.iter().any(has_scheme).then_some(((!name.is_empty()).then_some(name), uri))
+}
+
+/// Finds out address and name of a caller. Either field may hold both, as a SIP header does.
+pub(super) fn address_and_name<'a>(
+    caller: Option<&'a str>,
+    display_name: Option<&'a str>,
+) -> (Option<&'a str>, Option<Cow<'a, str>>) {
+    let (name, address) = match caller.map(|text| name_addr(text).ok_or(text)) {
+        Some(Ok((name, uri))) => (name, Some(uri)),
+        Some(Err(text)) => (None, Some(text)),
+        None => (None, None),
+    };
+    match display_name.map(|text| name_addr(text).ok_or(text)) {
+        Some(Ok((better, uri))) => (address.or(Some(uri)), better.or(name)),
+        Some(Err(text)) => (address, Some(unquoted(text))),
+        None => (address, name),
+    }
+}
+
+/// Returns the text of a quoted-string (RFC 3261 section 25.1), or the text itself.
+fn unquoted(text: &str) -> Cow<'_, str> {
+    let Some(inside) = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')) else { return text.into() };
+    if !inside.contains('\\') {
+        return inside.into();
+    }
+    let mut escaped = false;
+    let kept = inside.chars().filter(|&c| {
+        escaped = c == '\\' && !escaped;
+        !escaped
+    });
+    kept.collect()
+}
+
+const SCHEMES: [&str; 3] = ["sip:", "sips:", "tel:"];
+
+/// Decodes `%HH` (RFC 3261 section 19.1.4: an escaped character is equal to the plain one).
 fn decoded(user: &str) -> Cow<'_, str> {
     if !user.contains('%') {
         return Cow::Borrowed(user);
@@ -160,6 +217,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_name_based_uuid_is_the_one_in_the_rfc() {
+        // RFC 9562, appendix A.4: the name `www.example.com` of the DNS.
+        let dns = Uuid::from_u128(0x6ba7_b810_9dad_11d1_80b4_00c0_4fd4_30c8);
+        assert_eq!(version_5(dns, [b"www.example.com"]).to_string(), "2ed6657d-e927-568b-95e1-2665a8aea6a2");
+    }
+
+    #[test]
     fn the_call_id_comes_first_then_the_vendor_id_then_account_and_caller() {
         let all = CallIdentity::new(Some("abc@host"), Some("77"), Some("9876"), Some("1234"));
         let no_call_id = CallIdentity { call_id: None, ..all.clone() };
@@ -172,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn uuids_stay_what_they_are_across_releases() {
+    fn uuids_stay_the_same_across_releases() {
         let abc = CallIdentity::new(Some("abcdef"), None, None, None);
         assert_eq!(call_uuid(&abc).to_string(), "d6ddfc5b-bf4c-5af7-a8b8-257ee6ae29b4");
         assert_eq!(call_uuid(&abc).get_version_num(), 5);
@@ -200,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_that_no_server_would_send_count_as_absent() {
+    fn ids_that_no_server_would_send_are_ignored() {
         assert_eq!(CallIdentity::new(Some("a\r\nb"), Some("  "), None, None), CallIdentity::default());
         assert_eq!(CallIdentity::new(Some(&"x".repeat(513)), None, None, None).call_id, None);
     }

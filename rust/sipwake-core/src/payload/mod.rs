@@ -26,12 +26,12 @@ mod time;
 mod vendor;
 
 pub use action::{ActionKind, Duty, Ignored, Problem, PushAction};
-pub(crate) use identity::user_part;
 pub use identity::{CallIdentity, call_uuid};
-pub(crate) use shown::name as shown_name;
+pub(crate) use identity::{user_part, version_5};
+pub(crate) use shown::{name as shown_name, whole as shown_whole};
 pub use vendor::Vendor;
 
-/// What is longer is not read: FCM and APNs carry 4 KiB, APNs 5 KiB for VoIP.
+/// The longest payload that is read. FCM and APNs carry 4 KiB, and APNs 5 KiB for VoIP.
 const MAX_PAYLOAD: usize = 64 * 1024;
 
 /// How a push came to the app.
@@ -105,7 +105,7 @@ impl<'a> Payload<'a> {
         }
     }
 
-    /// Returns bytes that are the same for the same payload, in whatever order a map gives its entries.
+    /// Returns the same bytes for the same payload, in any order of a map's entries.
     pub(super) fn content(self) -> Vec<u8> {
         match self {
             Self::Bytes(bytes) => bytes[..bytes.len().min(MAX_PAYLOAD)].to_vec(),
@@ -258,11 +258,9 @@ pub fn parse_push_with_keys<'a>(
 ) -> Option<PushAction> {
     let payload = payload.into();
     let wall = hints.received.wall;
-    // A web push may come as it was sent; otherwise one field holds what is sealed.
+    // A web push may arrive in the form in which it was sent. Otherwise one field holds the sealed content.
     let opened = match payload {
-        Payload::Bytes(body) if !body.trim_ascii_start().starts_with(b"{") && PushKeys::is_envelope(body) => {
-            keys.open_body(body, wall)
-        }
+        Payload::Bytes(body) if PushKeys::is_envelope(body) => keys.open_body(body, wall),
         _ => keys.open(payload.fields().ok()?.text("sealed")?, wall),
     };
     Some(match opened {
@@ -285,6 +283,8 @@ fn action_of(
             let known = vendor::VENDORS.iter().find_map(|(vendor, read)| Some((*vendor, read(fields, channel)?)));
             if let Some((vendor, mut reading)) = known {
                 reading.sent = fields.sent();
+                let sent = reading.sent.unwrap_or(hints.received.wall);
+                reading.time_to_live = reading.time_to_live.or_else(|| fields.time_to_live(sent));
                 let seen = Seen { vendor: Some(vendor), ..seen };
                 return PushAction::from_reading(&reading, seen, payload);
             }
@@ -296,7 +296,7 @@ fn action_of(
         // If iOS lets an app be silent, the INVITE says whether there is a call.
         Channel::PushKit if hints.must_report == Some(false) => ActionKind::RefreshBinding,
         Channel::PushKit => ActionKind::IncomingCall { video: false },
-        // RFC 8599 gives the push no content: whatever comes, the binding is refreshed and the server sends the rest.
+        // With RFC 8599, a push has no content. So the binding is refreshed, and the server sends the rest.
         _ if !alert && problem.is_without_content() => ActionKind::RefreshBinding,
         _ => ActionKind::Ignore { reason: Ignored::Problem(problem) },
     });

@@ -1,4 +1,4 @@
-//! Text on its way to a person: nothing in it may move the cursor, turn the reading direction or go on for ever.
+//! Text that a person will see. It must not move the cursor, change the reading direction, or be endless.
 
 use unicode_normalization::char::is_combining_mark;
 
@@ -7,14 +7,14 @@ use crate::error::is_bidirectional_control;
 /// The longest name that is shown, in characters.
 pub(super) const MAX_NAME: usize = 256;
 
-/// More marks than any script puts on one letter would run over the lines around it.
+/// The most marks on one letter. No script needs more, and they would cover the lines around it.
 const MAX_MARKS: usize = 4;
 
-/// Returns `text` trimmed, without control and direction characters and without what shows nothing, cut to `max` characters;
-/// `None` if nothing is left.
+/// Returns `text` trimmed and cut to `max` characters, without control characters, direction characters and invisible
+/// ones. `None` if nothing is left.
 ///
-/// White space that would break the line becomes a plain space. A joiner or variation selector stays behind a letter or
-/// emoji, which needs it; at most four marks stay on one letter.
+/// White space that would break the line becomes a plain space. A joiner or variation selector stays after a letter or
+/// emoji that needs it. At most four marks stay on one letter.
 pub(super) fn line(text: &str, max: usize) -> Option<String> {
     let text = text.trim();
     if text.is_empty() {
@@ -64,7 +64,7 @@ fn is_joiner(c: char) -> bool {
     matches!(c, '\u{200c}' | '\u{200d}' | '\u{fe00}'..='\u{fe0f}')
 }
 
-/// Looks like a space and is none: fillers, blank signs, and the place of an object that is not there.
+/// Looks like a space and is not one: fillers, blank signs, and the place of a missing object.
 fn is_blank(c: char) -> bool {
     matches!(
         c,
@@ -73,8 +73,8 @@ fn is_blank(c: char) -> bool {
     )
 }
 
-/// Shows nothing by itself, though it may be no `Default_Ignorable_Code_Point`: annotations and hieroglyphs' joiners of plain
-/// text, and what is no character.
+/// Shows nothing by itself, even where it is not a `Default_Ignorable_Code_Point`: annotations, joiners of hieroglyphs,
+/// and code points that are not characters.
 fn is_invisible(c: char) -> bool {
     let no_character = matches!(c, '\u{fdd0}'..='\u{fdef}') || u32::from(c) & 0xfffe == 0xfffe;
     no_character || matches!(c, '\u{fff9}'..='\u{fffb}' | '\u{13430}'..='\u{1343f}')
@@ -89,9 +89,14 @@ fn is_default_ignorable(c: char) -> bool {
         | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// Returns a caller's name or address as it may be shown.
+/// Returns a caller's name or address in a form that may be shown.
 pub(crate) fn name(text: &str) -> Option<String> {
     line(text, MAX_NAME)
+}
+
+/// Returns what can be seen of a text, at its full length.
+pub(crate) fn whole(text: &str) -> Option<String> {
+    line(text, usize::MAX)
 }
 
 #[cfg(test)]
@@ -113,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn what_shows_nothing_makes_no_name_and_hides_in_none() {
+    fn invisible_characters_make_no_name_and_are_removed_from_names() {
         for empty in [
             "\u{200b}",
             "\u{2800}\u{2800}",
@@ -136,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn an_emoji_of_several_parts_stays_one_and_carries_no_more_joiners_than_it_needs() {
+    fn an_emoji_of_several_parts_stays_whole_with_only_the_joiners_that_it_needs() {
         for whole in ["\u{2764}\u{fe0f}\u{200d}\u{1f525}", "\u{1f3f3}\u{fe0f}\u{200d}\u{1f308}", "1\u{fe0f}\u{20e3}"] {
             assert_eq!(line(whole, 64).as_deref(), Some(whole));
         }

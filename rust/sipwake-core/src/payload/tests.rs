@@ -13,7 +13,7 @@ const NOTIFICATION: Duty = Duty::ShowNotification { full_screen: false };
 const CHANNELS: [Channel; 5] =
     [Channel::FcmAndroid, Channel::PushKit, Channel::FcmIos, Channel::ApnsAlert, Channel::WebPush];
 
-/// The sample of the vendor's iOS page, with its `ntousr` and its number and name the other way round.
+/// The sample of the vendor's iOS page, with `ntousr` as there. Number and name are swapped in it.
 const MIZUTECH_PUSHKIT: &str = r#"{
   "headers": {"apns-priority": 10, "apns-expiration": 0, "apns-push-type": "voip", "apns-topic": "PACKAGE.voip"},
   "aps": {
@@ -51,7 +51,7 @@ fn pushkit(json: &str) -> PushAction {
 }
 
 #[test]
-fn mizutechs_own_pushkit_sample_is_a_call_to_report() {
+fn mizutechs_pushkit_sample_is_a_call_to_report() {
     let action = pushkit(MIZUTECH_PUSHKIT);
     assert_eq!((&action.kind, action.duty), (&CALL, Duty::ReportCall));
     assert_eq!(action.vendor, Some(Vendor::Mizutech));
@@ -147,7 +147,7 @@ fn over_pushkit_the_channel_decides_and_not_the_type() {
 }
 
 #[test]
-fn what_cannot_be_read_is_an_unknown_call_over_pushkit_and_silent_elsewhere() {
+fn an_unreadable_payload_is_an_unknown_call_over_pushkit_and_silent_elsewhere() {
     let too_large = format!(r#"{{"ntype":0,"nmsg":"{}"}}"#, "x".repeat(MAX_PAYLOAD));
     for (payload, problem) in [
         (&b""[..], Problem::Empty),
@@ -205,7 +205,7 @@ fn a_foreground_service_is_allowed_by_high_delivered_priority_or_an_app_in_front
 }
 
 #[test]
-fn a_cancel_has_the_uuid_of_the_call_that_it_ends_and_a_chat_has_one_of_its_own() {
+fn a_cancel_has_the_uuid_of_its_call_and_a_chat_has_its_own() {
     let call = android(&[("ntype", "0"), ("nfrom", "1002"), ("ncallid", "abcdef")]);
     let cancel = android(&[("ntype", "2"), ("ncallid", "abcdef")]);
     let chat = android(&[("ntype", "1"), ("nfrom", "1002"), ("ncallid", "abcdef")]);
@@ -216,7 +216,7 @@ fn a_cancel_has_the_uuid_of_the_call_that_it_ends_and_a_chat_has_one_of_its_own(
 }
 
 #[test]
-fn a_call_without_call_id_is_known_by_account_and_caller() {
+fn a_call_without_a_call_id_is_identified_by_account_and_caller() {
     let push = android(&[("ntype", "0"), ("nfrom", "1002"), ("ntousr", "9876")]);
     let invite =
         CallIdentity::new(Some("abcdef"), None, Some("sip:9876@example.com"), Some("<sip:1002@example.com>;tag=1"));
@@ -225,7 +225,7 @@ fn a_call_without_call_id_is_known_by_account_and_caller() {
 }
 
 #[test]
-fn flexisips_voip_push_is_a_call_that_lives_as_long_as_it_says() {
+fn flexisips_voip_push_is_a_call_with_the_lifetime_that_it_gives() {
     let action = pushkit(FLEXISIP_PUSHKIT);
     assert_eq!((&action.kind, action.duty, action.vendor), (&CALL, Duty::ReportCall, Some(Vendor::Flexisip)));
     assert_eq!(action.caller.as_deref(), Some("sip:alice@sip.example.org"));
@@ -239,15 +239,19 @@ fn flexisips_voip_push_is_a_call_that_lives_as_long_as_it_says() {
     };
     assert_eq!(deadline("\"pn_ttl\": 90", "2026-08-01 11:59:30"), 40);
     assert_eq!(deadline("\"pn_ttl\": \"60\"", "2026-08-01 11:59:30"), 30);
-    assert_eq!(deadline("\"pn_ttl\": 60", "2026-08-01 12:03:00"), 40, "sent by a clock that is ahead");
-    assert_eq!(deadline("\"pn_ttl\": 60", "2026-08-01 11:00:00"), 5, "late, or a phone's clock that is ahead");
+    assert_eq!(deadline("\"pn_ttl\": 60", "2026-08-01 12:03:00"), 40, "the sender's clock is ahead");
+    assert_eq!(deadline("\"pn_ttl\": 60", "2026-08-01 11:00:00"), 5, "it is late, or the phone's clock is ahead");
     let unlimited = |sent: &str| deadline("\"pn_ttl\": 0", sent);
-    assert_eq!(unlimited("2026-08-01 11:59:30"), 10, "zero is about delivery: the default counts from the sending");
+    assert_eq!(
+        unlimited("2026-08-01 11:59:30"),
+        10,
+        "a lifetime of zero is about delivery, so the default counts from the time of sending"
+    );
     assert_eq!(unlimited("soon"), 40, "or from when it came");
 }
 
 #[test]
-fn flexisip_is_known_by_its_keys_wherever_they_stand() {
+fn flexisip_is_recognised_by_its_keys_at_the_top_and_in_an_alert() {
     for (key, kind) in [
         ("IC_MSG", CALL),
         ("IM_MSG", ActionKind::Chat { mime_type: None }),
@@ -273,7 +277,7 @@ fn flexisip_is_known_by_its_keys_wherever_they_stand() {
 }
 
 #[test]
-fn portsips_types_and_both_of_its_ids_are_known() {
+fn portsips_types_and_both_of_its_ids_are_read() {
     for (msg_type, kind) in [
         ("audio", CALL),
         ("call", CALL),
@@ -305,7 +309,7 @@ fn portsips_types_and_both_of_its_ids_are_known() {
 }
 
 #[test]
-fn kazoos_number_is_the_caller_also_where_the_alert_is_the_text_of_an_object() {
+fn kazoos_number_is_the_caller_even_if_the_alert_is_json_in_a_string() {
     let voip = pushkit(
         r#"{"aps":{"alert":{"loc-key":"IC_MSG","loc-args":["+15550100"]},"sound":"ring.caf"},"call-id":"a-leg-1"}"#,
     );
@@ -332,7 +336,7 @@ fn kazoos_number_is_the_caller_also_where_the_alert_is_the_text_of_an_object() {
 }
 
 #[test]
-fn data_may_be_the_text_of_an_object() {
+fn data_may_be_json_in_a_string() {
     let action = pushkit(
         r#"{"aps":{"alert":"New Incoming Call"},"data":"{\"ntype\":0,\"nfrom\":\"1234\",\"ncallid\":\"c1\",\"ntouser\":\"alice\"}"}"#,
     );
@@ -386,7 +390,7 @@ fn twilios_calls_are_announced_and_ended() {
 }
 
 #[test]
-fn telnyx_tells_of_a_call_in_its_metadata_and_of_its_end_in_words() {
+fn telnyx_announces_a_call_in_metadata_and_its_end_in_a_text() {
     let metadata = r#"{"voice_sdk_id":"v1","call_id":"c1","caller_name":"John Doe","caller_number":"+123456789"}"#;
     let call = android(&[("type", "voip"), ("message", "Incoming call"), ("metadata", metadata)]);
     let voip = pushkit(&format!(r#"{{"metadata":{metadata},"aps":{{"alert":"Incoming call!"}}}}"#));
@@ -399,7 +403,9 @@ fn telnyx_tells_of_a_call_in_its_metadata_and_of_its_end_in_words() {
     assert_eq!((plain.kind, plain.uuid), (ActionKind::Cancel, call.uuid));
     let missed = android(&[("message", "Missed call!"), ("metadata", metadata)]);
     let missed_voip = pushkit(&format!(r#"{{"metadata":{metadata},"aps":{{"alert":"Missed call!"}}}}"#));
-    for action in [missed, missed_voip] {
+    let titled = pushkit(&format!(r#"{{"metadata":{metadata},"aps":{{"alert":{{"title":"Missed call!"}}}}}}"#));
+    let named = android(&[("message", "Missed call from John Doe"), ("metadata", metadata)]);
+    for action in [missed, missed_voip, titled, named] {
         assert_eq!((action.kind, action.uuid), (ActionKind::Cancel, call.uuid));
     }
 }
@@ -425,7 +431,7 @@ fn vialers_call_counts_from_when_its_message_was_made() {
 }
 
 #[test]
-fn a_stale_push_is_known_by_its_time_whoever_sent_it_in_whichever_form() {
+fn a_stale_push_of_any_vendor_is_recognised_by_its_time_in_any_form() {
     for time in
         ["1785585580", "1785585580000", "2026-08-01T11:59:40Z", "2026-08-01T13:59:40+02:00", "2026-08-01 11:59:40"]
     {
@@ -436,9 +442,9 @@ fn a_stale_push_is_known_by_its_time_whoever_sent_it_in_whichever_form() {
     }
 }
 
-/// None of these is from a vendor's page: each says the same in another form that JSON and FCM allow.
+/// These are not from a vendor's page. Each says the same in another form that JSON and FCM allow.
 #[test]
-fn vendors_are_known_in_shapes_that_their_pages_do_not_show() {
+fn vendors_are_recognised_in_forms_that_their_pages_do_not_show() {
     use Vendor::{Acrobits, Flexisip, Mizutech, Telnyx, Twilio, Vialer};
     let cancel = ActionKind::Cancel;
     for (json, vendor, kind, caller) in [
@@ -508,7 +514,158 @@ fn vendors_are_known_in_shapes_that_their_pages_do_not_show() {
 }
 
 #[test]
-fn a_time_counts_in_whichever_form_json_has_it() {
+fn a_date_in_words_is_read_with_the_zone_that_it_names() {
+    for time in [
+        "Sat, 01 Aug 2026 11:59:40 GMT",
+        "1 Aug 2026 06:59:40 -0500",
+        "Sat, 1 Aug 2026 07:59:40 EDT",
+        "Sat Aug  1 13:59:40 CEST 2026",
+        "Sat Aug 01 2026 13:59:40 GMT+0200 (Central European Summer Time)",
+        "Aug 1, 2026, 11:59:40 AM",
+        "August 1 2026 11:59:40 pm UTC+12",
+        "2026-08-01T13:59:40+02:00[Europe/Berlin]",
+        "2026/08/01 11:59:40",
+        "\"2026-08-01T11:59:40Z\"",
+    ] {
+        let call = android(&[("ntype", "0"), ("nfrom", "1002"), ("created_at", time)]);
+        assert_eq!(call.deadline, Some(Duration::from_secs(1_020)), "{time}");
+    }
+    for time in
+        ["Sat, 01 Aug 2026", "Aug 11:59:40", "Sat Aug 1 11:59:40 XYZ 2026", "1 Aug 2026 25:00:00", "99 Aug 2026 1:00"]
+    {
+        let call = android(&[("ntype", "0"), ("nfrom", "1002"), ("created_at", time)]);
+        assert_eq!(call.deadline, Some(Duration::from_secs(1_040)), "{time}");
+    }
+}
+
+#[test]
+fn a_push_says_how_long_or_until_when_it_is_of_use() {
+    let left = |entries: &[(&str, &str)]| {
+        let call = android(&[&[("ntype", "0"), ("nfrom", "1002")], entries].concat());
+        call.deadline.expect("it is a call").as_secs() - 1_000
+    };
+    for (name, value, seconds) in [
+        ("ttl", "20", 20),
+        ("ttl", "20s", 20),
+        ("time_to_live", "20.5", 20),
+        ("expires", "1785585620", 20),
+        ("expires_at", "2026-08-01T12:00:20Z", 20),
+        ("expiry", "1785585620000", 20),
+        ("expires", "20", 20),
+        ("expires", "Sat, 01 Aug 2026 11:00:00 GMT", 5),
+        ("expires", "2026-08-02T00:00:00Z", 40),
+        ("ttl", "0s", 40),
+        ("ttl", "-20", 40),
+        ("ttl", "soon", 40),
+    ] {
+        assert_eq!(left(&[(name, value)]), seconds, "{name} {value}");
+    }
+    let sent = ("sent_at", "2026-08-01T11:59:50Z");
+    assert_eq!(left(&[sent, ("ttl", "30")]), 20);
+    assert_eq!(left(&[sent, ("expires", "1785585620")]), 20);
+}
+
+/// `String(null)` in many languages. Two calls with the Call-ID "null" are not one call.
+#[test]
+fn a_word_for_nothing_is_no_name_and_no_call_id() {
+    for word in ["null", "NULL", "(null)", "<null>", "nil", "<nil>", "None", "undefined", "\"\""] {
+        let call = android(&[
+            ("ntype", word),
+            ("nfrom", word),
+            ("nfromusername", word),
+            ("ncallid", word),
+            ("ntouser", word),
+            ("nmsg", "null"),
+        ]);
+        assert_eq!(
+            (&call.kind, &call.caller, &call.display_name, &call.account),
+            (&CALL, &None, &None, &None),
+            "{word}"
+        );
+        assert!(call.identity.is_empty(), "{word}");
+        let push = android(&[("msg_type", "audio"), ("send_from", "102"), ("x-push-id", word)]);
+        assert_eq!((push.kind, push.identity.vendor_id), (CALL, None), "{word}");
+    }
+    let chat = android(&[("ntype", "1"), ("nfrom", "1002"), ("nfromusername", "Null"), ("nmsg", "None")]);
+    assert_eq!((chat.text.as_deref(), chat.display_name.as_deref()), (Some("None"), Some("Null")));
+}
+
+#[test]
+fn data_is_read_in_each_wrapping() {
+    let inner = serde_json::json!({ "ntype": 0, "nfrom": "1002", "ncallid": "c" });
+    let text = inner.to_string();
+    let quoted = serde_json::json!(text).to_string();
+    let twice = serde_json::json!(quoted).to_string();
+    let within = serde_json::json!({ "data": text }).to_string();
+    for payload in [
+        serde_json::json!({ "data": quoted }).to_string(),
+        serde_json::json!({ "data": twice }).to_string(),
+        serde_json::json!({ "data": format!("\u{feff}{text}") }).to_string(),
+        serde_json::json!({ "data": { "data": inner } }).to_string(),
+        serde_json::json!({ "data": { "data": text } }).to_string(),
+        serde_json::json!({ "message": { "data": within } }).to_string(),
+        serde_json::json!({ "aps": { "content-available": 1, "data": inner } }).to_string(),
+        quoted,
+        serde_json::json!(within).to_string(),
+    ] {
+        for channel in CHANNELS {
+            let call = parse_push(payload.as_str(), channel, &hints());
+            assert_eq!((&call.kind, call.vendor), (&CALL, Some(Vendor::Mizutech)), "{payload}");
+            assert_eq!(
+                (call.caller.as_deref(), call.identity.call_id.as_deref()),
+                (Some("1002"), Some("c")),
+                "{payload}"
+            );
+        }
+    }
+    let alert = parse_push(r#"{"aps":{"alert":"\"Hello\""}}"#, Channel::ApnsAlert, &hints());
+    assert_eq!(alert.text.as_deref(), Some("\"Hello\""), "a text in quotes stays one");
+    let deep = format!("{}1{}", r#"{"data":"#.repeat(5_000), "}".repeat(5_000));
+    assert_eq!(parse_push(deep.as_str(), Channel::FcmAndroid, &hints()).problem, Some(Problem::Unrecognised));
+}
+
+#[test]
+fn name_and_address_are_told_apart_in_one_field() {
+    for (nfrom, caller, name) in [
+        (r#""Bob B" <sip:1002@example.com>;tag=1"#, "sip:1002@example.com", Some("Bob B")),
+        (r#""Bob \"B\" <3" <SIPS:1002@x;user=phone>"#, "SIPS:1002@x;user=phone", Some("Bob \"B\" <3")),
+        ("Bob <tel:1002;ext=5>", "tel:1002;ext=5", Some("Bob")),
+        (r#""" <sip:1002@x>"#, "sip:1002@x", None),
+        ("<sip:1002@x:5061>", "sip:1002@x:5061", None),
+    ] {
+        let call = android(&[("ntype", "0"), ("nfrom", nfrom)]);
+        assert_eq!((call.caller.as_deref(), call.display_name.as_deref()), (Some(caller), name), "{nfrom}");
+        let flexisip = android(&[("loc-key", "IC_MSG"), ("loc-args", nfrom)]);
+        assert_eq!((flexisip.caller.as_deref(), flexisip.display_name.as_deref()), (Some(caller), name), "{nfrom}");
+        assert_eq!(call.identity.caller.as_deref(), Some("1002"), "{nfrom}");
+        assert_eq!(flexisip.identity, call.identity);
+    }
+    for nfrom in [r#""Bob" <sip:1002@x>"#, r#""Bob""#] {
+        let call = android(&[("ntype", "0"), ("nfrom", nfrom), ("nfromusername", "1002")]);
+        assert_eq!((call.caller.as_deref(), call.display_name.as_deref()), (Some("1002"), Some("Bob")), "{nfrom}");
+    }
+    let name = "Bob <b> & <3";
+    assert_eq!(android(&[("ntype", "0"), ("nfrom", name)]).caller.as_deref(), Some(name));
+}
+
+#[test]
+fn a_type_is_read_in_upper_and_lower_case() {
+    for entries in [
+        [("msg_type", "AUDIO"), ("send_from", "1002")],
+        [("verb", "notifyincomingcall"), ("UserName", "1002")],
+        [("twi_message_type", "Twilio.Voice.Call"), ("twi_from", "1002")],
+        [("loc-key", "ic_msg"), ("from-uri", "1002")],
+        [("type", "CALL"), ("phonenumber", "1002")],
+    ] {
+        let call = android(&entries);
+        assert_eq!((&call.kind, call.caller.as_deref()), (&CALL, Some("1002")), "{entries:?}");
+    }
+    let fax = android(&[("msg_type", "Fax"), ("send_from", "1")]);
+    assert_eq!(fax.kind, ActionKind::Custom { ntype: "Fax".to_owned() });
+}
+
+#[test]
+fn a_time_is_read_in_each_form_of_json() {
     for time in [
         "1785585580",
         "1785585580.0",
@@ -526,7 +683,7 @@ fn a_time_counts_in_whichever_form_json_has_it() {
 }
 
 #[test]
-fn what_carries_a_title_of_its_own_is_shown() {
+fn a_push_with_its_own_title_is_shown() {
     let custom = android(&[("ntype", "3"), ("title", "Voicemail"), ("nmsg", "2 new messages")]);
     assert_eq!((custom.duty, custom.title.as_deref()), (NOTIFICATION, Some("Voicemail")));
     assert_eq!(android(&[("ntype", "3"), ("nmsg", "{}")]).duty, Duty::Nothing, "it is the app's to read");
@@ -539,7 +696,7 @@ fn what_carries_a_title_of_its_own_is_shown() {
 }
 
 #[test]
-fn where_only_sealed_pushes_count_no_other_word_is_believed() {
+fn where_only_sealed_pushes_count_unsealed_fields_are_ignored() {
     let sealed = |payload: &str, channel| parse_sealed_push(&Rot13, payload, channel, &hints());
     let opened = sealed(r#"{"type":"call","enc":"bcde"}"#, Channel::PushKit);
     assert_eq!((opened.caller.as_deref(), opened.unverified), (Some("1234"), false));
@@ -574,7 +731,7 @@ fn a_decryptor_opens_what_is_encrypted_and_its_failure_is_still_a_call_over_push
 }
 
 #[test]
-fn debug_tells_no_word_of_a_message() {
+fn debug_shows_no_text_of_a_message() {
     let chat = android(&[("ntype", "1"), ("nfrom", "1002"), ("nmsg", "the code is 4711"), ("title", "From your bank")]);
     assert_eq!(chat.text.as_deref(), Some("the code is 4711"));
     let debug = format!("{chat:?}");
@@ -594,7 +751,7 @@ fn long_texts_are_cut() {
 
 #[test]
 fn an_action_is_written_as_json() {
-    let json = serde_json::to_value(pushkit(MIZUTECH_PUSHKIT)).expect("an action has only text keys");
+    let json = serde_json::to_value(pushkit(MIZUTECH_PUSHKIT)).expect("an action has text keys only");
     assert_eq!(json["kind"]["type"], "incoming_call");
     assert_eq!(json["duty"]["type"], "report_call");
     assert_eq!(json["vendor"], "mizutech");
@@ -652,6 +809,10 @@ fn any_name() -> impl Strategy<Value = String> {
         "message",
         "notification",
         "android",
+        "metadata",
+        "timestamp",
+        "ttl",
+        "expires",
     ];
     prop_oneof![8 => prop::sample::select(known.to_vec()).prop_map(str::to_owned), 1 => ".{0,20}"]
 }
@@ -661,7 +822,10 @@ fn any_text() -> impl Strategy<Value = String> {
         ".{0,40}",
         "[\\x00-\\x1f\u{202a}-\u{202e}\u{2066}-\u{2069}a ]{0,12}",
         "[0-9.]{1,5}",
-        "IC_MSG|IM_MSG|IC_SIL"
+        "IC_MSG|IM_MSG|IC_SIL",
+        r#"["\\ A-C]{0,6}<?(sip|tel):[a-c@;]{0,6}>?[;<>"]{0,3}"#,
+        "(Sat, )?[0-9]{1,3} (Aug|AM|pm) [0-9]{2,20} [0-9]{1,3}:[0-9:]{1,4} ?(GMT|EST)?[+-]?[0-9:]{0,5}",
+        r#"[0-9]{1,20}s?|"{1,3}[{}\\" ]{0,8}"{0,3}"#
     ]
 }
 
@@ -728,14 +892,14 @@ proptest! {
     }
 
     #[test]
-    fn a_torn_payload_gives_an_action(end in 0..MIZUTECH_PUSHKIT.len(), channel in any_channel()) {
+    fn a_truncated_payload_gives_an_action(end in 0..MIZUTECH_PUSHKIT.len(), channel in any_channel()) {
         let action = parse_push(&MIZUTECH_PUSHKIT.as_bytes()[..end], channel, &hints());
         check(&action, channel, &hints())?;
         prop_assert!(action.problem.is_some());
     }
 
     #[test]
-    fn the_uuid_of_a_call_follows_from_its_call_id_alone(
+    fn the_uuid_of_a_call_depends_only_on_its_call_id(
         id in "[a-zA-Z0-9@.~-]{1,60}", from in any_text(), channel in any_channel(), hints in any_hints(),
     ) {
         prop_assume!(id != "CALLID");

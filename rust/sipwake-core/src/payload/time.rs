@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
-/// Reads a time as Unix seconds, milliseconds, microseconds or nanoseconds, or as a date with a time (ISO 8601, UTC where it names
-/// no zone), since the Unix epoch. What is not between the years 2000 and 2200 is taken for no time at all.
+/// Reads a time as Unix seconds, milliseconds, microseconds or nanoseconds, or as a date with a time (ISO 8601, RFC 5322
+/// and the forms of C, Java and JavaScript, in UTC if it names no zone). Returns the time since the Unix epoch. A time
+/// that is not between the years 2000 and 2200 is ignored.
 ///
 /// ```text
 /// 1785585570   1785585570.5   1785585570500   2026-08-01 11:59:30   2026-08-01T13:59:30.5+02:00   20260801T115930Z
+/// Sat, 01 Aug 2026 11:59:30 GMT   Sat Aug  1 13:59:30 CEST 2026   Sat Aug 01 2026 13:59:30 GMT+0200 (CEST)
 /// ```
 pub(super) fn since_epoch(text: &str) -> Option<Duration> {
+    let text = text.trim_matches('"').trim();
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let number =
         whole.bytes().chain(fraction.bytes()).all(|byte| byte.is_ascii_digit()).then(|| whole.parse::<u64>().ok());
@@ -22,9 +25,15 @@ pub(super) fn since_epoch(text: &str) -> Option<Duration> {
                 _ => Duration::from_nanos(number),
             }
         }
-        None => date_and_time(text)?,
+        None => date_and_time(text).or_else(|| date_in_words(text))?,
     };
     (946_684_800..7_258_118_400).contains(&time.as_secs()).then_some(time)
+}
+
+/// Reads a length of time in seconds, as FCM writes it (`20s`). Zero is about the delivery and says nothing.
+pub(super) fn length(text: &str) -> Option<Duration> {
+    let seconds = text.trim_end_matches(['s', 'S']).split('.').next()?.parse().ok().filter(|seconds| *seconds > 0)?;
+    Some(Duration::from_secs(seconds))
 }
 
 fn date_and_time(text: &str) -> Option<Duration> {
@@ -32,10 +41,53 @@ fn date_and_time(text: &str) -> Option<Duration> {
     let rest = rest.trim();
     let end = rest.find(|c: char| !c.is_ascii_digit() && !matches!(c, ':' | '.' | ',')).unwrap_or(rest.len());
     let (time, zone) = rest.split_at(end);
-    let time = time.split(['.', ',']).next().unwrap_or_default();
-    let [year, month, day] = three(date, '-', [4, 2, 2])?;
-    let [hour, minute, second] =
-        three(time, ':', [2, 2, 2]).or_else(|| three(&format!("{time}:00"), ':', [2, 2, 2]))?;
+    let date = three(date, '-', [4, 2, 2]).or_else(|| three(date, '/', [4, 2, 2]))?;
+    // Java writes the region behind the zone, in brackets.
+    let zone = zone.split('[').next().unwrap_or_default();
+    since(date, time_of_day(time)?, offset(zone.trim())?)
+}
+
+/// ```text
+/// date-time =  [ day-name "," ] 1*2DIGIT month 4DIGIT hour ":" minute [ ":" second ] zone      (RFC 5322 section 3.3)
+/// ```
+/// The parts may come in any order.
+fn date_in_words(text: &str) -> Option<Duration> {
+    const MONTHS: &str = "janfebmaraprmayjunjulaugsepoctnovdec";
+    const DAYS: &str = "montuewedthufrisatsun";
+    let place = |names: &str, word: &str| {
+        let name = word.get(..3)?.to_ascii_lowercase();
+        word.bytes().all(|byte| byte.is_ascii_alphabetic()).then(|| names.find(&name)).flatten()
+    };
+    let (mut year, mut month, mut day, mut time, mut zone) = (None, None, None, None, 0);
+    let words = text.split('(').next()?.split([' ', ',', '\t']).filter(|word| !word.is_empty());
+    for word in words {
+        if let Ok(number) = word.parse::<u64>()
+            && word.as_bytes()[0].is_ascii_digit()
+        {
+            *(if word.len() <= 2 { &mut day } else { &mut year }) = Some(number);
+        } else if word.contains(':') && time.is_none() {
+            time = Some(time_of_day(word)?);
+        } else if let Some(ahead) = offset(word) {
+            zone = ahead;
+        } else if let Some(at) = place(MONTHS, word).filter(|at| at % 3 == 0) {
+            month = Some(at as u64 / 3 + 1);
+        } else if word.eq_ignore_ascii_case("am") || word.eq_ignore_ascii_case("pm") {
+            let hour = &mut time.as_mut()?[0];
+            *hour = *hour % 12 + if word.eq_ignore_ascii_case("pm") { 12 } else { 0 };
+        } else {
+            place(DAYS, word).filter(|at| at % 3 == 0)?;
+        }
+    }
+    since([year?, month?, day?], time?, zone)
+}
+
+fn time_of_day(text: &str) -> Option<[u64; 3]> {
+    let time = text.split(['.', ',']).next().unwrap_or_default();
+    three(time, ':', [2, 2, 2]).or_else(|| three(&format!("{time}:00"), ':', [2, 2, 2]))
+}
+
+/// Returns the time since the Unix epoch of a date and time in a zone that is so many seconds ahead of UTC.
+fn since([year, month, day]: [u64; 3], [hour, minute, second]: [u64; 3], ahead: i64) -> Option<Duration> {
     let sound = (1970..=9999).contains(&year)
         && (1..=12).contains(&month)
         && (1..=31).contains(&day)
@@ -45,18 +97,32 @@ fn date_and_time(text: &str) -> Option<Duration> {
     if !sound {
         return None;
     }
-    // Counting years from March puts the leap day last, and (153 * month + 2) / 5 gives the days before each month.
+    // If a year begins in March, the leap day is its last, and (153 * month + 2) / 5 gives the days before each month.
     let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
     let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1;
     let local = ((days.checked_sub(DAYS_BEFORE_EPOCH)? * 24 + hour) * 60 + minute) * 60 + second;
-    Some(Duration::from_secs(local.checked_add_signed(-offset(zone.trim())?)?))
+    Some(Duration::from_secs(local.checked_add_signed(-ahead)?))
 }
 
 /// Returns how far a zone is ahead of UTC, in seconds.
 fn offset(zone: &str) -> Option<i64> {
-    if matches!(zone, "" | "Z" | "z" | "UTC" | "GMT") {
-        return Some(0);
-    }
+    let hours = match zone.to_ascii_uppercase().as_str() {
+        "" | "Z" | "UT" | "UTC" | "GMT" => 0,
+        "CET" => 1,
+        "CEST" => 2,
+        // Those of RFC 5322 section 4.3.
+        "EDT" => -4,
+        "EST" | "CDT" => -5,
+        "CST" | "MDT" => -6,
+        "MST" | "PDT" => -7,
+        "PST" => -8,
+        _ => return numeric_offset(zone),
+    };
+    Some(hours * 3600)
+}
+
+fn numeric_offset(zone: &str) -> Option<i64> {
+    let zone = ["GMT", "UTC"].iter().find_map(|name| zone.strip_prefix(name)).unwrap_or(zone);
     let (sign, digits) = match zone.split_at_checked(1)? {
         ("+", digits) => (1, digits),
         ("-", digits) => (-1, digits),
@@ -64,7 +130,7 @@ fn offset(zone: &str) -> Option<i64> {
     };
     let digits = digits.replace(':', "");
     let (hours, minutes) = match digits.len() {
-        2 => (digits.as_str(), "0"),
+        1 | 2 => (digits.as_str(), "0"),
         4 => digits.split_at(2),
         _ => return None,
     };
@@ -124,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_time_of_our_days_is_none() {
+    fn a_text_that_is_no_plausible_time_is_ignored() {
         for text in [
             "",
             ".",

@@ -21,7 +21,7 @@ pub(super) fn write_abto(push: &Push, binding: Binding<'_>, tags: &mut Tags) {
 pub(super) fn write_app_id(in_uri: bool, push: &Push, binding: Binding<'_>, tags: &mut Tags) {
     let token = match binding {
         Binding::Token(token) => token,
-        // Servers that compare whole URIs find only the very Contact that was bound.
+        // A server that compares whole URIs finds only exactly the Contact that was bound.
         Binding::LoggedOut(Some(token)) if in_uri && push.removal() == Removal::SameBinding => token,
         _ => return,
     };

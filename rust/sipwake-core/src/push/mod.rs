@@ -124,7 +124,7 @@ pub struct PushConfig {
 }
 
 impl PushConfig {
-    /// Returns a configuration that lets the server's answer choose the dialect.
+    /// Returns a configuration that lets the server's response choose the dialect.
     pub fn new(provider: Provider, package: impl Into<String>) -> Self {
         Self {
             dialects: Dialects::Auto,
@@ -156,7 +156,7 @@ pub struct Push {
     extras: Option<Box<Extras>>,
 }
 
-/// What few apps state.
+/// Settings that only a few apps have.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Extras {
     team_id: Option<String>,
@@ -299,12 +299,12 @@ impl Push {
         }
     }
 
-    /// Whether the server's answer chooses the dialect.
+    /// Whether the server's response chooses the dialect.
     pub(crate) fn is_auto(&self) -> bool {
         self.dialects == Dialects::Auto
     }
 
-    /// Whether the app itself names Mizutech's dialect.
+    /// Whether the app itself asks for Mizutech's dialect.
     pub(crate) fn names_mpush(&self) -> bool {
         matches!(&self.dialects, Dialects::Only(spoken) if spoken.contains(&Dialect::XMpush))
     }
@@ -324,7 +324,7 @@ impl Push {
             matches!(&self.dialects, Dialects::Only(spoken) if spoken.iter().any(|d| matches!(d, Dialect::PortSip(_))));
         for (field, token) in [("push.token", call), ("push.alert_token", alert)] {
             if portsip && token.is_some_and(|token| token.contains([';', '|'])) {
-                // It would end there and start a field of its own: the header knows no escape.
+                // The token would end there, and a field of its own would begin. The header has no escape.
                 return Err(FieldError::malformed(field, "a token without `;` and `|`, as PortSIP's header is spoken"));
             }
             if token.is_some_and(|token| token.trim() == self.package()) {
@@ -350,12 +350,12 @@ impl Push {
         self.removal
     }
 
-    /// From here on a removal says `pn-prid=null`, as Mizutech's servers want it.
+    /// From here on a removal says `pn-prid=null`, which Mizutech's servers need.
     pub(crate) fn remove_by_null(&mut self) {
         self.removal = Removal::NullPrid;
     }
 
-    /// `TEAM.bundle.SERVICES`; an `AppIdentifierPrefix` read on iOS already ends in a dot.
+    /// `TEAM.bundle.SERVICES`. An `AppIdentifierPrefix` from iOS already ends with a dot.
     fn app_with_service(&self, services: &str) -> String {
         match self.team_id() {
             Some(team) => [team.trim_end_matches('.'), ".", self.package(), ".", services].concat(),
@@ -381,10 +381,10 @@ impl Push {
         self.extras.as_deref().map(|extras| extras.linphone_params.as_slice()).unwrap_or_default()
     }
 
-    /// Returns the dialects to speak to a server that has shown this much.
+    /// Returns the dialects for a server with these known properties.
     pub(crate) fn spoken(&self, shown: Shown) -> Vec<Dialect> {
         match (&self.dialects, shown) {
-            // `pn-*` know no environment, and no difference between FCM on iOS and on Android.
+            // `pn-*` cannot name the environment, and cannot tell FCM on iOS from FCM on Android.
             (Dialects::Auto, Shown::Rfc8599) if self.says_more_in_mpush() => vec![Dialect::Rfc8599, Dialect::XMpush],
             (Dialects::Auto, Shown::Rfc8599) => vec![Dialect::Rfc8599],
             (Dialects::Auto, Shown::NoRfc8599) => vec![Dialect::XMpush],
@@ -398,8 +398,8 @@ impl Push {
         }
     }
 
-    /// Whether one of these dialects could still make a server push that refuses RFC 8599. That `Auto` speaks `X-MPUSH` says
-    /// nothing of the server: where it has not shown that it is one of Mizutech's, it does not push.
+    /// Whether one of these dialects could make a server push that refuses RFC 8599. `Auto` always uses `X-MPUSH`,
+    /// which says nothing about the server: unless it has shown that it is one of Mizutech's, it does not push.
     pub(crate) fn could_push(&self, spoken: &[Dialect], mizutech: bool) -> bool {
         let could = |dialect: &Dialect| match dialect {
             Dialect::Rfc8599 | Dialect::Linphone => false,
@@ -413,15 +413,15 @@ impl Push {
         self.environment != Environment::ServerDefault || self.provider == Provider::FcmOnIos
     }
 
-    /// Returns the dialects that take a binding away: also those that the server showed no need of, because a server that
-    /// understands both may keep a push binding that only one of them removes (Mizutech after `Expires: 0`).
+    /// Returns the dialects that remove a binding. They include those that the server does not need: a server that
+    /// supports both may keep a push binding that only one of them removes (Mizutech after `Expires: 0`).
     pub(crate) fn spoken_to_remove(&self, shown: Shown) -> Vec<Dialect> {
         self.spoken(if shown == Shown::Rfc8599 { Shown::Nothing } else { shown })
     }
 
-    /// Returns the dialects that take back what was said in `spoken`. Whatever else is spoken to it, a server of
-    /// Mizutech's continues pushing until it is told `X-MPUSH: null`; only PortSIP's and Flexisip's dialects show that
-    /// it is none.
+    /// Returns the dialects that take back what was said in `spoken`. Mizutech's servers continue to push until they
+    /// get `X-MPUSH: null`, whatever the other dialects say. Only PortSIP's and Flexisip's dialects show that the
+    /// server is another one.
     pub(crate) fn with_null(mut spoken: Vec<Dialect>) -> Vec<Dialect> {
         let other = |dialect: &Dialect| matches!(dialect, Dialect::PortSip(_) | Dialect::Linphone | Dialect::XMpush);
         if !spoken.is_empty() && !spoken.iter().any(other) {
@@ -430,7 +430,7 @@ impl Push {
         spoken
     }
 
-    /// Whether a REGISTER with these settings takes the place of all that was said in `spoken` with `other`.
+    /// Whether a REGISTER with these settings replaces all that was said in `spoken` with `other`.
     pub(crate) fn covers(&self, other: &Self, spoken: &[Dialect]) -> bool {
         let mine = self.spoken(Shown::Nothing);
         spoken.iter().all(|dialect| mine.contains(dialect))
@@ -442,7 +442,7 @@ impl Push {
 
     /// Returns what every dialect of `spoken` adds to a REGISTER for this binding.
     ///
-    /// `last` is the token that was bound, for servers that want to hear of an unbinding by its name.
+    /// `last` is the token that was bound. Some servers need it to unbind.
     pub(crate) fn write(&self, spoken: &[Dialect], binding: Binding<'_>, last: Option<&PushToken>) -> Tags {
         if binding == Binding::NoneYet {
             return Tags::default();
@@ -462,7 +462,7 @@ impl Push {
         tags
     }
 
-    /// Returns the provider's name as the spoken dialects write it into `pn-provider`.
+    /// Returns the provider's name for `pn-provider` in these dialects.
     pub(crate) fn pn_provider(&self, spoken: &[Dialect]) -> Option<&str> {
         if spoken.contains(&Dialect::Linphone) {
             let sandbox = self.provider == Provider::Apns && self.environment() == Environment::Sandbox;

@@ -11,7 +11,7 @@ use crate::account::UpperServer;
 use crate::digest::{Algorithm, Credentials, ha1};
 use crate::redact::Secret;
 
-/// Adds `X-MPUSH`, which goes with every REGISTER: the first, each refresh and each authenticated retry.
+/// Adds `X-MPUSH`. It goes with every REGISTER: the first, each refresh and each authenticated retry.
 pub(super) fn write(push: &Push, binding: Binding<'_>, tags: &mut Tags) {
     match binding {
         Binding::Token(token) => {
@@ -38,9 +38,10 @@ pub(super) fn letter(provider: &Provider) -> Option<&'static str> {
     }
 }
 
-/// Returns the value of `X-PIID`: the HA1 for the *upper* server's realm, by which the gateway keeps the upper registration alive.
+/// Returns the value of `X-PIID`: the HA1 for the *upper* server's realm. With it, the gateway keeps the upper
+/// registration alive.
 ///
-/// It is as good as the password for MD5 digest.
+/// It works like the password for MD5 digest.
 pub fn piid(username: &str, realm: &str, credentials: &Credentials) -> Option<Secret> {
     match credentials {
         Credentials::Password(password) => Some(ha1(Algorithm::Md5, username, realm, password.expose())),

@@ -20,7 +20,7 @@ pub enum PortSipHeader {
     PortsipPush,
 }
 
-/// Adds the header. Disabling keeps the device but allows neither calls nor messages.
+/// Adds the header. An unbound device stays known, but gets neither calls nor messages.
 pub(super) fn write(
     header: PortSipHeader,
     push: &Push,

@@ -53,19 +53,19 @@ fn triple(push: &Push, provider: &str, prid: Option<&str>, tags: &mut Tags) {
     }
 }
 
-/// What a response's `Feature-Caps` say about one provider.
+/// What the `Feature-Caps` of a response say about one provider.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Caps {
-    /// Every provider that is named, in order.
+    /// Every provider that they name, in order.
     pub(super) providers: Vec<String>,
-    /// Ours is among them.
+    /// Our provider is one of them.
     pub(super) ours: bool,
     pub(super) vapid: Option<String>,
     pub(super) refresh_lead: Option<u32>,
     pub(super) purr: Option<String>,
 }
 
-/// Reads the capabilities. What stands beside a `+sip.pns` of another provider does not count (RFC 8599 section 11).
+/// Reads the capabilities. Those beside the `+sip.pns` of another provider do not count (RFC 8599 section 11).
 pub(super) fn read(provider: &str, fields: &[FeatureCaps]) -> Caps {
     let mut caps = Caps::default();
     for field in fields {
@@ -74,7 +74,7 @@ pub(super) fn read(provider: &str, fields: &[FeatureCaps]) -> Caps {
         if ours && !caps.ours {
             caps.ours = true;
             caps.vapid = value(field, &["+sip.vapid", "sip.vapid"]).map(str::to_owned);
-            // The RFC's own prose misspells the tag twice as `sip.pnsreq`.
+            // The text of the RFC misspells the tag twice as `sip.pnsreq`.
             caps.refresh_lead = value(field, &["+sip.pnsreg", "+sip.pnsreq", "sip.pnsreg", "sip.pnsreq"])
                 .and_then(|seconds| seconds.trim().parse().ok());
             caps.purr = value(field, &["+sip.pnspurr", "sip.pnspurr"]).map(str::to_owned);

@@ -18,7 +18,7 @@ pub struct Tag {
 impl fmt::Debug for Tag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.value {
-            // As good as the password: not even its end is shown.
+            // It works like the password, so not even its end is shown.
             Some(value) if self.name.eq_ignore_ascii_case("X-PIID") => write!(f, "{}=… ({})", self.name, value.len()),
             Some(value) => write!(f, "{}={}", self.name, hint(value)),
             None => f.write_str(&self.name),
@@ -38,7 +38,7 @@ pub struct Tags {
 }
 
 impl Tags {
-    /// Has room for what so many dialects write: each at most three of a kind.
+    /// Has room for what this many dialects write. Each writes at most three of a kind.
     pub(super) fn with_capacity(dialects: usize) -> Self {
         let room = || Vec::with_capacity(3 * dialects);
         Self { headers: Vec::with_capacity(dialects), uri_params: room(), contact_params: room() }
@@ -48,7 +48,8 @@ impl Tags {
         self.headers.push(Tag { name: name.into(), value: Some(value) });
     }
 
-    /// Adds a parameter inside `<` and `>`, escaped. The same text gives the same bytes every time: servers compare bytes.
+    /// Adds an escaped parameter inside `<` and `>`. The same text must always give the same bytes, because servers
+    /// compare them.
     pub(super) fn uri_param(&mut self, name: &'static str, value: &str) {
         self.uri_params.push(Tag { name: name.into(), value: Some(escape_paramchar(value)) });
     }
@@ -62,7 +63,8 @@ impl Tags {
         self.uri_params.push(Tag { name: name.into(), value: None });
     }
 
-    /// Adds a parameter behind `>`, whose value is a `token` (RFC 3261 25.1). That knows no `:`; ABTO's sample writes `%3a` for it.
+    /// Adds a parameter after `>`. Its value is a `token` (RFC 3261 25.1), which cannot have a `:`. ABTO's sample has
+    /// `%3a` for it.
     pub(super) fn contact_param(&mut self, name: &'static str, value: &str) {
         const TOKENCHARS: ByteSet = ByteSet::of(b"-.!*_+`'~");
         let value = escape(value, &TOKENCHARS, b"0123456789abcdef");

@@ -6,6 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::Provider;
 use crate::error::{FieldError, check_text};
+use crate::payload::shown_whole;
 use crate::redact::Secret;
 
 /// The longest token accepted, in bytes. FCM's are some 160 long, a web push subscription may pass 1,000.
@@ -13,7 +14,7 @@ pub const MAX_TOKEN: usize = 4096;
 
 /// What the provider gave for this installation: the token for calls and, on iOS, the one for alerts.
 ///
-/// Clones share one copy: what is wished and what is bound are the same token most of the time.
+/// Clones share one copy: what the app wants and what is bound are the same token most of the time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PushToken(Arc<Pair>);
 
@@ -40,7 +41,7 @@ impl PushToken {
     /// push subscription's URL or FCM's token for browsers, or what another provider gave. Any printable text is a token.
     ///
     /// Returns `Ok(None)` for an empty token and for the ways in which platforms spell "none yet" (`null`, `(null)`,
-    /// `nil`, `undefined`): such a token never replaces a good one.
+    /// `nil`, `None`, `undefined`, a pair of quotes): such a token never replaces a good one.
     ///
     /// # Errors
     /// A [`FieldError`] for the field `push.token` when the text has not the provider's form.
@@ -93,16 +94,20 @@ impl PushToken {
     }
 }
 
-/// A token is the provider's own business: any printable text without spaces is one, and each place that it is written to
-/// escapes it. APNs gives bytes, which apps write in hexadecimal most of the time.
+/// Checks a token. Its form is the provider's own business: any printable text without spaces is allowed, and each
+/// place that writes it escapes it. APNs gives bytes, which apps usually write in hexadecimal.
 fn parse_one(field: &'static str, provider: &Provider, token: Option<&str>) -> Result<Option<Secret>, FieldError> {
     let Some(token) = token.filter(|token| !is_none_yet(token)) else { return Ok(None) };
     check_text(field, token, MAX_TOKEN)?;
     if token.chars().any(char::is_whitespace) {
         return Err(FieldError::malformed(field, "a token without white space"));
     }
-    let fcm = matches!(provider, Provider::Fcm | Provider::FcmOnIos);
-    // What apps make of PushKit's bytes with `description`: the brackets are no part of the token.
+    // Some hosts of apps hand over a byte order mark alone, or leave one in front.
+    if shown_whole(token).as_deref() != Some(token) {
+        return Err(FieldError::malformed(field, "a token of printable characters"));
+    }
+    let fcm = matches!(provider, Provider::Fcm | Provider::FcmOnIos | Provider::WebPush);
+    // Apps may write PushKit's bytes with `description`. The brackets are not part of the token.
     if *provider == Provider::Apns && token.contains(['<', '>']) {
         return Err(FieldError::malformed(field, "the token's bytes in hexadecimal, without < and >"));
     }
@@ -112,13 +117,13 @@ fn parse_one(field: &'static str, provider: &Provider, token: Option<&str>) -> R
             "a registration token, which Play services did not give: ask for it again later",
         ));
     }
-    // The same bytes in another case are the same token, and must not look like a new one.
+    // The same bytes in upper and lower case are the same token, and must not look like a new one.
     let bytes = *provider == Provider::Apns && token.bytes().all(|byte| byte.is_ascii_hexdigit());
     Ok(Some(Secret::new(if bytes { token.to_ascii_lowercase() } else { token.to_owned() })))
 }
 
-/// What Play services of some phones hand over in place of a token: its error codes and parts of its own names.
-const JUNK: [&str; 14] = [
+/// What Play services of some phones give instead of a token: error codes and parts of their own names.
+const JUNK: [&str; 20] = [
     "BLACKLISTED",
     "MESSENGER",
     "AP",
@@ -133,11 +138,20 @@ const JUNK: [&str; 14] = [
     "ACCOUNT_MISSING",
     "TIMEOUT",
     "ERROR",
+    "FIS_AUTH_ERROR",
+    "INSTANCE_ID_RESET",
+    "QUOTA_EXCEEDED",
+    "DEVICE_QUOTA_EXCEEDED",
+    "MAIN_THREAD",
+    "RST",
 ];
+
+/// How languages spell that there is none.
+const NONE_YET: [&str; 9] = ["null", "(null)", "<null>", "nil", "<nil>", "none", "undefined", "\"\"", "''"];
 
 fn is_none_yet(token: &str) -> bool {
     let token = token.trim();
-    token.is_empty() || ["null", "(null)", "nil", "undefined"].iter().any(|none| token.eq_ignore_ascii_case(none))
+    token.is_empty() || NONE_YET.iter().any(|none| token.eq_ignore_ascii_case(none))
 }
 
 #[cfg(test)]
@@ -145,8 +159,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_that_means_none_yet_is_no_token() {
-        for none in ["", "  ", "null", "NULL", "(null)", "nil", "undefined"] {
+    fn a_text_that_means_no_token_yet_is_no_token() {
+        for none in ["", "  ", "null", "NULL", "(null)", "nil", "undefined", "None", "<null>", "<nil>", "\"\"", "''"] {
             assert_eq!(PushToken::parse(&Provider::Fcm, none).expect("ignored"), None, "{none:?}");
         }
     }
@@ -159,6 +173,8 @@ mod tests {
             (Provider::Fcm, "a b"),
             (Provider::Fcm, "line\r\nbreak"),
             (Provider::WebPush, "a\u{202e}b"),
+            (Provider::Fcm, "\u{200b}"),
+            (Provider::FcmOnIos, "\u{feff}a:1"),
             (Provider::Other("acme".into()), "nul\0"),
         ] {
             let error = PushToken::parse(&provider, token).expect_err(token);
@@ -189,8 +205,8 @@ mod tests {
     }
 
     #[test]
-    fn what_play_services_says_in_place_of_a_token_is_refused() {
-        for junk in ["BLACKLISTED", "MESSENGER", "AP", "SERVICE_NOT_AVAILABLE", "messenger"] {
+    fn an_error_of_play_services_is_no_token() {
+        for junk in ["BLACKLISTED", "MESSENGER", "AP", "SERVICE_NOT_AVAILABLE", "messenger", "FIS_AUTH_ERROR"] {
             assert_eq!(PushToken::parse(&Provider::Fcm, junk).expect_err(junk).field, "push.token");
         }
     }

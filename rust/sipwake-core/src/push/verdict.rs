@@ -1,4 +1,4 @@
-//! What the server's answer says about push, in words that a developer can act on.
+//! What the server's response says about push, in words that a developer can act on.
 
 use std::borrow::Cow;
 
@@ -33,7 +33,7 @@ pub enum Reason {
     #[error("this dialect never confirms push: only a test call shows whether the server pushes")]
     NoAnswerInDialect,
     /// No `Feature-Caps` at all.
-    #[error("2xx without Feature-Caps: the server may not support push, or pushes without saying so")]
+    #[error("2xx without Feature-Caps: the server does not support push, or it pushes without confirming it")]
     NoFeatureCaps,
     /// `Feature-Caps` names others.
     #[error("the server pushes through other providers only: {}", .0.join(", "))]
@@ -42,13 +42,13 @@ pub enum Reason {
     #[error("555: the server does not support this push provider (RFC 8599 section 14.2)")]
     ProviderRefused,
     /// 555 to RFC 8599; another dialect is used instead.
-    #[error("the server answered 555 to RFC 8599; the other dialects never confirm push")]
+    #[error("the server responded 555 to RFC 8599; the other dialects never confirm push")]
     OtherDialectAfterRefusal,
     /// The server refused the Contact with its push parameters, in these words. Usually it is too long.
     #[error("the server refused the Contact that carries the push parameters: {0}")]
     ContactRefused(String),
     /// Another final response: nothing is known about push.
-    #[error("the REGISTER was answered with {0}")]
+    #[error("the response to the REGISTER was {0}")]
     NotRegistered(u16),
     /// The REGISTER carried no token.
     #[error("no token was sent")]
@@ -140,7 +140,8 @@ impl Verdict {
         }
     }
 
-    /// Says what the server has to know of this token. Firebase's HTTP API takes an installation id under another name than a token.
+    /// Adds what the server must know about this token. Firebase's HTTP API takes an installation id under another name
+    /// than a token.
     pub(crate) fn on(mut self, push: &Push, token: Option<&PushToken>) -> Self {
         let by_firebase = matches!(push.provider(), Provider::Fcm | Provider::FcmOnIos);
         if by_firebase && token.is_some_and(PushToken::is_installation_id) {
@@ -166,10 +167,10 @@ impl Verdict {
         }
     }
 
-    /// The server wakes the app to refresh its binding (`ntype` 4), because it has no `X-PIID`.
+    /// Adds advice: the server wakes the app to refresh its binding (`ntype` 4), because it has no `X-PIID`.
     pub(crate) fn advise_piid(&mut self) {
-        const ADVICE: &str = "the server wakes the app to refresh its binding (ntype 4): one of Mizutech's refreshes it by itself where \
-             the account has `send_piid` (its X-PIID is as good as the password: only for a server that you trust).";
+        const ADVICE: &str = "the server wakes the app to refresh its binding (ntype 4): a Mizutech server refreshes the binding itself if \
+             the account has `send_piid` (its X-PIID works like the password: only for a server that you trust).";
         let before = std::mem::take(&mut self.advice);
         self.advice = if before.is_empty() { ADVICE.into() } else { format!("{before} {ADVICE}").into() };
     }
@@ -181,15 +182,14 @@ impl Verdict {
 }
 
 fn advice(push: &Push, standing: Standing, reason: &Reason) -> Cow<'static, str> {
-    const TEST_CALL: &str =
-        "close the app and place a test call; if it stays silent, check the server's push settings and package name.";
-    const REFRESH: &str = "iOS shows each VoIP push as a call: have the server send pushes that only refresh a binding as background \
-        pushes to the alert token, and grant bindings that live for days.";
+    const TEST_CALL: &str = "close the app and make a test call; if the phone stays silent, check the server's push settings and package name.";
+    const REFRESH: &str = "iOS shows each VoIP push as a call: let the server send a push that only refreshes a binding as a background \
+        push to the alert token, and allow bindings that last for days.";
     let environment = match (push.provider(), push.environment()) {
         (Provider::Apns, Environment::ServerDefault) => {
-            " Sandbox tokens (apps run from Xcode) fail on a production server and the other way round: state the environment."
+            " A sandbox token (an app started from Xcode) fails at APNs' production server, and a production token fails at the sandbox: state the environment."
         }
-        (Provider::Apns, Environment::Sandbox) => " The token is a sandbox one: the server must use APNs' sandbox.",
+        (Provider::Apns, Environment::Sandbox) => " The token is for APNs' sandbox: the server must use the sandbox.",
         _ => "",
     };
     match (standing, reason) {
@@ -200,7 +200,7 @@ fn advice(push: &Push, standing: Standing, reason: &Reason) -> Cow<'static, str>
         (Standing::Unconfirmed, _) => TEST_CALL.into(),
         (Standing::Confirmed, _) if *push.provider() == Provider::Apns => REFRESH.into(),
         (Standing::Refused, Reason::ProviderRefused) => {
-            "the user was registered without push; ask the server's operator to enable this provider, or choose another dialect.".into()
+            "the user is registered without push; ask the server's operator to enable this provider, or choose another dialect.".into()
         }
         (Standing::Refused, _) => "use one of the providers that the server names, or another dialect.".into(),
         _ => Cow::Borrowed(""),

@@ -1,4 +1,4 @@
-//! The numbers that an operator wants.
+//! The numbers for an operator.
 
 use std::time::Duration;
 
@@ -65,13 +65,13 @@ pub struct Counters {
     pub push_to_register: Span,
     /// From a push to its INVITE.
     pub push_to_ring: Span,
-    /// Boot time, in milliseconds, of the last push that waits for its REGISTER.
+    /// Boot time, in milliseconds, of the last push that still waits for its REGISTER.
     #[serde(skip)]
     pushed_at: Option<u64>,
 }
 
 impl Counters {
-    /// A process was registered so long after it had begun.
+    /// A process was registered this long after its start.
     pub(super) fn registered(&mut self, after: u64) {
         self.processes = self.processes.saturating_add(1);
         self.start_to_registered.measured(after);
@@ -102,7 +102,7 @@ impl Counters {
         }
     }
 
-    /// Adds what earlier processes counted.
+    /// Adds the counts of earlier processes.
     pub(super) fn add(&mut self, earlier: &Self) {
         let numbers = [
             (&mut self.processes, earlier.processes),

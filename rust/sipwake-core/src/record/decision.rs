@@ -1,7 +1,7 @@
-//! The decisions that are written down, and their codes.
+//! The decisions that are recorded, and their codes.
 //!
-//! A code never changes its meaning, and none is used again: what was sent in years ago still reads the same. `docs/decisions.md`
-//! lists them; a test compares it with this file.
+//! A code never changes its meaning, and no number is used again, so that old reports still read the same.
+//! `docs/decisions.md` lists them, and a test compares it with this file.
 
 use std::time::Duration;
 
@@ -16,16 +16,16 @@ use crate::event::Failure;
 pub struct Code {
     /// Its number, which never changes its meaning.
     pub number: u16,
-    /// Its name, likewise.
+    /// Its name, which never changes either.
     pub name: &'static str,
     /// What was decided.
     pub meaning: &'static str,
-    /// The names of what it carries, and how that is to be read.
+    /// The names of the facts that it carries, and how to read them.
     pub facts: &'static [(&'static str, Kind)],
 }
 
 impl Code {
-    /// Returns the code of this number.
+    /// Returns the code with this number.
     pub fn of(number: u16) -> Option<&'static Self> {
         CODES.binary_search_by_key(&number, |code| code.number).ok().map(|index| &CODES[index])
     }
@@ -61,7 +61,7 @@ macro_rules! decisions {
     };
 }
 
-/// Facts of one decision.
+/// The most facts of one decision.
 pub(super) const MOST_FACTS: usize = 3;
 
 decisions! {
@@ -103,9 +103,9 @@ decisions! {
 
     /// A REGISTER was sent.
     300 "register-sent" RegisterSent { purpose: For, auth: Auth }
-    /// A REGISTER was answered.
+    /// A response to a REGISTER came.
     301 "register-answered" RegisterAnswered { status: Status, took: Milliseconds }
-    /// A REGISTER got no answer in time.
+    /// No response to a REGISTER came in time.
     302 "register-unanswered" RegisterUnanswered {}
     /// The nonce was refused: it is forgotten.
     303 "nonce-forgotten" NonceForgotten { status: Status }
@@ -121,7 +121,7 @@ decisions! {
     308 "registration-stopped" Stopped { why: Trouble, status: Status }
     /// The registration failed at one gateway; the next one is tried.
     309 "next-gateway" NextGateway { why: Trouble, status: Status }
-    /// The binding is to be renewed.
+    /// The binding must be renewed.
     310 "refresh-due" RefreshDue {}
 
     /// A flow is opened, to this gateway of the list.
@@ -162,7 +162,7 @@ decisions! {
     600 "log-out-asked" LogOutAsked {}
     /// The log-out is over.
     601 "logged-out" LoggedOut { removed: Gone }
-    /// The push binding is to be removed; the account stays.
+    /// The push binding must be removed; the account stays.
     602 "unbind-asked" UnbindAsked {}
     /// A log-out that an earlier process could not deliver continues.
     603 "log-out-resumed" LogOutResumed {}
@@ -188,7 +188,7 @@ impl Decision {
         Self::NextGateway { why: failure.into(), status: status(failure) }
     }
 
-    /// A registration failed, and is tried again or not.
+    /// A registration failed. Without `retry_in`, it is not tried again.
     pub(super) fn failed(failure: &Failure, retry_in: Option<Duration>) -> Self {
         let (why, status) = (failure.into(), status(failure));
         match retry_in {
@@ -198,7 +198,7 @@ impl Decision {
     }
 }
 
-/// The status that a failure came with.
+/// The status of a failure, or 0.
 fn status(failure: &Failure) -> Status {
     Status(match failure {
         Failure::Refused { code, .. } | Failure::Answered { code, .. } => *code,

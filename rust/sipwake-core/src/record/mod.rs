@@ -1,9 +1,9 @@
-//! The black box: what was decided, in codes and numbers alone, so that it can be sent unread.
+//! The black box: decisions as codes and numbers only, so that a user can send it without reading it.
 //!
-//! Decisions stand in a ring, the oldest go first. Those of the last wakes are kept apart and survive the process, since what
-//! fails is usually a process that was killed. What names an account or a call here is a hash under a key that no other device has
-//! and that is not told; a `Fact` is a number that was measured or a word of a fixed list. So no person's name,
-//! number, token or address can get in.
+//! Decisions are in a ring, and the oldest are dropped first. Those of the last wakes are kept apart and survive the
+//! process, because a wake usually fails when the process is killed. An account or a call is named by a hash. Its key
+//! is on no other device and is never sent. A `Fact` is a measured number or a word of a fixed list. So no name of a
+//! person, phone number, token or address can get in.
 
 mod counters;
 mod decision;
@@ -33,38 +33,39 @@ use crate::payload::{ActionKind, Problem, PushAction};
 use crate::snapshot::{Damage, open, seal};
 use words::{Count, Seconds, Silence, Status, YesNo};
 
-/// Bytes of all decisions, at most.
+/// The most bytes for all decisions.
 const ROOM: u16 = 32 * 1024;
-/// Bytes of the decisions of the last wakes, at most: these survive the process.
+/// The most bytes for the decisions of the last wakes, which survive the process.
 const ROOM_OF_WAKES: u16 = 8 * 1024;
-/// How many milliseconds after a push what is decided belongs to its wake.
+/// How long after a push a decision belongs to its wake, in milliseconds.
 const WAKE: u64 = 120_000;
-/// Accounts and flows that are told from each other.
+/// How many accounts and flows are told apart.
 const MAX_KNOWN: usize = 64;
-/// A wall clock that moves by so many milliseconds against the boot time was corrected, not set.
+/// How far the wall clock may move against the boot time, in milliseconds. That is a correction. More means that it was
+/// set.
 const CLOCK_SET: u64 = 2_000;
 
-/// What is written down, and the numbers that follow from it.
+/// The decisions, and the counters that follow from them.
 pub(crate) struct Recorder {
     key: [u8; 16],
-    /// Boot and wall time, in milliseconds: most phones are idle, and this is with them all day.
+    /// Boot and wall time in milliseconds. Most phones are idle and hold this all day, so it is small.
     boot: u64,
     wall: u64,
-    /// Boot time at which this process was first told the time.
+    /// Boot time of the first input of this process.
     started: Option<NonZeroU64>,
-    /// How many milliseconds after that it was first registered.
+    /// How many milliseconds after that the first registration came.
     ready_after: Option<u32>,
     all: Ring,
-    /// `None` until there was a wake: most of an idle phone's life.
+    /// `None` until there is a wake. That is most of the time on an idle phone.
     wakes: Option<Box<Ring>>,
-    /// Boot time until which what is decided belongs to a wake.
+    /// Boot time until which decisions belong to a wake.
     awake_until: u64,
-    /// The hashes of accounts: most phones have one, which takes no room of its own.
+    /// The hashes of accounts. Most phones have one account, and it needs no room in the `Vec`.
     first_account: u32,
     more_accounts: Vec<u32>,
-    /// The account that was named last, and its place among them.
+    /// The account that was named last, and its place in the list.
     named: Option<(AccountKey, u8)>,
-    /// Something of a wake is not stored yet.
+    /// Something about a wake is not stored yet.
     unsaved: bool,
     counters: Option<Box<Counters>>,
 }
@@ -78,7 +79,7 @@ struct Stored {
 }
 
 impl Recorder {
-    /// `key` makes the hashes: nobody else has it.
+    /// Only this process has `key`. The hashes are made with it.
     pub(crate) fn new(key: [u8; 16]) -> Self {
         Self {
             key,
@@ -97,14 +98,15 @@ impl Recorder {
         }
     }
 
-    /// What an earlier process kept of its last wakes.
+    /// Takes over the last wakes of an earlier process.
     pub(crate) fn restore(&mut self, record: &[u8]) -> Result<(), Damage> {
         let Stored { key, mut accounts, wakes, counters } = open(record)?;
         accounts.retain(|id| *id != 0);
         accounts.truncate(MAX_KNOWN);
         let before = accounts.len();
         let key = unhex(&key).filter(|key| key.len() == self.key.len()).ok_or(Damage::Foreign)?;
-        // What this process wrote before the record could be read goes behind it; hashes under another key stay as they are.
+        // The decisions that this process wrote before it could read the record follow the stored ones. Hashes under
+        // another key stay as they are.
         let mine = std::mem::replace(&mut self.all, Ring::new(ROOM));
         let mine_before: Vec<u32> = self.accounts().collect();
         if mine_before.is_empty() {
@@ -129,7 +131,7 @@ impl Recorder {
         Ok(())
     }
 
-    /// Returns what is to survive the process, if that has changed since it was last asked for.
+    /// Returns the record to store, if it has changed since the last call.
     pub(crate) fn take_unsaved(&mut self) -> Option<Vec<u8>> {
         if !std::mem::take(&mut self.unsaved) {
             return None;
@@ -142,7 +144,7 @@ impl Recorder {
         }))
     }
 
-    /// It is now so late.
+    /// Sets the current time.
     pub(crate) fn at(&mut self, now: Now) {
         let (boot, wall) = (millis(now.boot), millis(now.wall));
         let ahead = |boot: u64, wall: u64| wall.wrapping_sub(boot).cast_signed();
@@ -158,7 +160,7 @@ impl Recorder {
         }
     }
 
-    /// Writes a decision down.
+    /// Records a decision.
     pub(crate) fn write(&mut self, account: Option<&AccountKey>, call: Option<Uuid>, decision: Decision) {
         let account = account.map_or(0, |key| self.account(key));
         let call = call.map_or(0, |uuid| self.hash(b"call", uuid.as_bytes()));
@@ -182,13 +184,14 @@ impl Recorder {
         }
     }
 
-    /// Writes down what a push was judged to be. `nobody` is logged in at all; it names somebody who is `unknown`.
+    /// Records how a push was judged. `nobody` means that nobody is logged in. `unknown` means that the push names an
+    /// unknown user.
     pub(crate) fn push(&mut self, action: &PushAction, account: Option<&AccountKey>, nobody: bool, unknown: bool) {
         let call =
             (action.is_call() || action.kind == ActionKind::Cancel || action.must_be_reported()).then_some(action.uuid);
         let (asks, silence, told) = ((&action.kind).into(), Silence::of(action, nobody), action.duty.into());
         self.write(account, call, Decision::PushJudged { asks, silence, told });
-        let age = Seconds(action.age.gone());
+        let age = Seconds(action.age.elapsed());
         if age.0 >= Duration::from_secs(1) || action.downgraded {
             self.write(account, call, Decision::PushDelivered { age, downgraded: action.downgraded.into() });
         }
@@ -200,7 +203,7 @@ impl Recorder {
         }
     }
 
-    /// Writes down the decision that an event tells the app of.
+    /// Records the decision behind an event for the app.
     pub(crate) fn event(&mut self, event: &Event) {
         let (account, decision) = match event {
             Event::Registered { account, registered } => {
@@ -248,7 +251,7 @@ impl Recorder {
         self.wakes.get_or_insert_with(|| Box::new(Ring::new(ROOM_OF_WAKES)))
     }
 
-    /// What this process and those before it counted.
+    /// The counts of this process and of those before it.
     fn counters(&self) -> Counters {
         let mut counters = self.counters.as_deref().cloned().unwrap_or_default();
         if let Some(after) = self.ready_after {
@@ -257,18 +260,18 @@ impl Recorder {
         counters
     }
 
-    /// Everything that is written down, the oldest first.
+    /// All recorded decisions, oldest first.
     fn entries(&self) -> Vec<Entry> {
         let all: Vec<Entry> = self.all.entries().collect();
         let oldest = all.first().map_or(u64::MAX, |entry| entry.at);
         let of_wakes = self.wakes.iter().flat_map(|wakes| wakes.entries());
-        // Those of earlier wakes outlive many other decisions.
+        // The decisions of earlier wakes are kept longer than others.
         let mut entries: Vec<Entry> = of_wakes.take_while(|entry| entry.at < oldest).collect();
         entries.extend(all);
         entries
     }
 
-    /// The place of an account's hash, from 1 on.
+    /// The place of an account's hash, counted from 1.
     fn account(&mut self, key: &AccountKey) -> u8 {
         if let Some((_, place)) = self.named.as_ref().filter(|(named, _)| named == key) {
             return *place;
@@ -292,14 +295,14 @@ impl Recorder {
         [self.first_account].into_iter().filter(|id| *id != 0).chain(self.more_accounts.iter().copied())
     }
 
-    /// Returns what stands for an account in a report.
+    /// Returns the id that names an account in a report.
     pub(crate) fn id(&self, key: &AccountKey) -> Id {
         Id(self.hash(b"account", key.as_str().as_bytes()))
     }
 
     fn hash(&self, kind: &[u8], of: &[u8]) -> u32 {
         let digest = Sha256::new().chain_update(self.key).chain_update(kind).chain_update(of).finalize();
-        // 0 stands for nobody.
+        // 0 means that there is no account or call.
         u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]).max(1)
     }
 }

@@ -1,7 +1,7 @@
-//! What a phone sends in when it did not ring: its decisions, their numbers, and the state of app and phone, as JSON.
+//! What a phone sends when it did not ring: its decisions, their numbers, and the state of app and phone, as JSON.
 //!
-//! Reading one is as strict as writing it. Anything but a number or a word of a known list is refused, so a report
-//! never shows what somebody invented.
+//! The reader is as strict as the writer. It refuses anything but numbers and words of known lists, so a report never
+//! shows a text that somebody invented.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use super::ring::Entry;
 use super::{Counters, Kind, Recorder, millis};
 use crate::clock::Now;
 
-/// The form of a report. One of another form is not read.
+/// The form of a report. Reports of other forms are not read.
 const FORM: u64 = 1;
 /// The largest report that is read, in bytes.
 const MAX_REPORT: usize = 4 * 1024 * 1024;
@@ -38,7 +38,7 @@ pub struct Report {
     pub platform: Option<Platform>,
     /// What was decided, the oldest first.
     pub decisions: Vec<Noted>,
-    /// Decisions whose codes this version does not know. Not written.
+    /// The number of decisions with codes that this version does not know. Not written.
     #[serde(skip)]
     pub unknown: usize,
 }
@@ -190,7 +190,7 @@ platform_words! {
         NotEntitled,
         /// iOS: the app's provisioning profile allows no pushes.
         NoPushEntitlement,
-        /// iOS: the app's tokens belong to another environment than the server is told of.
+        /// iOS: the server is told another environment than the one that the app's tokens belong to.
         WrongPushEnvironment,
         /// iOS: the phone's block list kept the last call from being shown.
         CallerBlocked,
@@ -286,7 +286,7 @@ impl Report {
 
     /// Returns it as JSON, one decision a line.
     pub fn to_json(&self) -> String {
-        // Numbers and words of fixed lists: nothing in it can fail.
+        // These are numbers and words of fixed lists, so this cannot fail.
         let text = |value: serde_json::Result<String>| value.unwrap_or_default();
         let whole = text(serde_json::to_string(&Self { decisions: Vec::new(), ..self.clone() }));
         let lines: Vec<String> = self.decisions.iter().map(|noted| text(serde_json::to_string(noted))).collect();
@@ -321,8 +321,12 @@ impl Report {
         let wrong = |error: serde_json::Error| ReportError::Wrong {
             line: error.line(),
             column: error.column(),
-            // What serde says may hold words of the file.
-            reason: error.to_string().chars().filter(|c| !c.is_control()).take(120).collect(),
+            // The text may quote the file, and ends with the place.
+            reason: {
+                let said = error.to_string();
+                let said = said.rsplit_once(" at line ").map_or(said.as_str(), |(reason, _)| reason);
+                said.chars().filter(|c| !c.is_control()).take(120).collect()
+            },
         };
         let mut report: Self = serde_json::from_slice(bytes).map_err(wrong)?;
         let all = report.decisions.len();

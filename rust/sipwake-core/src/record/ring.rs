@@ -1,11 +1,11 @@
-//! A ring of decisions in few bytes: an idle phone carries it all day.
+//! A ring of decisions in few bytes, because an idle phone holds it all day.
 //!
 //! ```text
 //! entry = code time mark [account] [call] [times] facts      ; numbers in LEB128, the time as the difference to the entry before,
 //!                                                            ; no account where it is that of the entry before
 //! ```
 //!
-//! Two generations take turns: when the newer one is full the older one goes.
+//! There are two generations. When the newer one is full, the older one is dropped.
 
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -15,28 +15,28 @@ use super::{hex, unhex};
 
 /// Room for the longest entry, in bytes.
 const LONGEST: usize = 40;
-/// Up to here a generation grows by little: most phones decide little.
+/// Below this size, in bytes, a generation grows only by what it needs: most phones record few decisions.
 const FEW: usize = 512;
 const ACCOUNT: u8 = 4;
 const CALL: u8 = 8;
 const TIMES: u8 = 16;
 const SAME_ACCOUNT: u8 = 32;
-/// Stands for the account of the entry before.
+/// Means the account of the previous entry.
 const SAME: u8 = u8::MAX;
 
-/// One decision as it is kept.
+/// A recorded decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Entry {
     /// Wall time, in milliseconds.
     pub(super) at: u64,
     pub(super) code: u16,
-    /// Its place among the accounts, from 1 on.
+    /// The account's place in the list, counted from 1.
     pub(super) account: u8,
     /// The call's hash, or 0.
     pub(super) call: u32,
     pub(super) count: usize,
     pub(super) facts: [u32; MOST_FACTS],
-    /// How often it was decided in a row.
+    /// How often the same decision came in a row.
     pub(super) times: u32,
 }
 
@@ -45,7 +45,7 @@ impl Entry {
         Self { at: 0, times: 0, ..*self } == Self { at: 0, times: 0, ..*other }
     }
 
-    /// With its account behind `others`.
+    /// Moves its account behind `others` accounts in the list.
     pub(super) fn of_account_after(mut self, others: u8) -> Self {
         if self.account > 0 {
             self.account = self.account.saturating_add(others);
@@ -56,11 +56,11 @@ impl Entry {
 
 #[derive(Debug, Clone, Default)]
 struct Generation {
-    /// The time of the last entry: the first one counts from 0.
+    /// The time of the last entry. The first entry's time is its difference to 0.
     at: u64,
-    /// How many bytes the last entry takes.
+    /// The length of the last entry, in bytes.
     last: u8,
-    /// Its account.
+    /// The account of the last entry.
     account: u8,
     bytes: Vec<u8>,
 }
@@ -84,14 +84,14 @@ impl Ring {
         self.newer.push(entry);
     }
 
-    /// The same entries, the newest that have room.
+    /// Returns a ring with as many of the newest entries as have room.
     pub(super) fn within(&self, room: u16) -> Self {
         let mut ring = Self::new(room);
         self.entries().for_each(|entry| ring.push(entry));
         ring
     }
 
-    /// The entries, the oldest first. What cannot be read ends its generation.
+    /// The entries, oldest first. An unreadable entry ends its generation.
     pub(super) fn entries(&self) -> impl Iterator<Item = Entry> {
         self.older.iter().flat_map(|older| older.entries()).chain(self.newer.entries())
     }
@@ -107,7 +107,7 @@ impl Generation {
             let as_before = former.account == SAME;
             former.account = self.account;
             if former.is_same(&entry) {
-                // What was read counts from 0: it is the difference to the entry before.
+                // The time that was read is the difference to the entry before.
                 entry = Entry { at: self.at, times: former.times.saturating_add(entry.times), ..entry };
                 self.at = self.at.wrapping_sub(before);
                 self.bytes.truncate(begin);
@@ -128,7 +128,7 @@ impl Generation {
         let mark = marks.iter().filter(|(_, is_set)| *is_set).fold(0, |mark, (bit, _)| mark | bit);
         let mut bytes = Vec::with_capacity(LONGEST);
         write(&mut bytes, short(entry.code));
-        // Zigzag: a wall clock goes back, too.
+        // Zigzag, because a wall clock can also go back.
         write(&mut bytes, (later << 1 ^ later >> 63).cast_unsigned());
         bytes.push(mark | u8::try_from(entry.count).unwrap_or_default());
         if own {
@@ -155,7 +155,7 @@ impl Generation {
     }
 }
 
-/// Codes are hundreds and a few: most fit into one byte so.
+/// A code is some hundreds and a small number. In this form most codes fit into one byte.
 fn short(code: u16) -> u64 {
     let (hundreds, few) = (u64::from(code / 100), u64::from(code % 100));
     if (1..=8).contains(&hundreds) && few < 16 { (hundreds - 1) << 4 | few } else { u64::from(code) + 128 }
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_also_after_a_clock_that_went_back() {
+    fn written_decisions_are_read_even_after_the_clock_went_back() {
         let mut ring = Ring::new(u16::MAX);
         let mut written: Vec<Entry> = (1..200).map(|number| read_back(entry(number))).collect();
         written[100].at -= 86_400_000;
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn of_too_many_the_oldest_go() {
+    fn of_too_many_decisions_the_oldest_go() {
         let mut ring = Ring::new(4096);
         for number in 1..10_000 {
             ring.push(read_back(entry(number)));
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_again_takes_no_room() {
+    fn a_repeated_decision_takes_no_room() {
         let mut ring = Ring::new(4096);
         for number in 0..1_000 {
             ring.push(Entry { at: number, code: 300, times: 1, ..Entry::default() });
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn no_bytes_make_it_panic() {
+    fn no_bytes_make_the_ring_panic() {
         for number in 0..20_000_u32 {
             let noise: Vec<u8> =
                 (0..40_u32).map(|at| (number.wrapping_mul(2_654_435_761).rotate_left(at) >> 3) as u8).collect();

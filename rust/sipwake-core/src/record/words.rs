@@ -1,4 +1,4 @@
-//! What a decision may carry: numbers that were measured, and words of fixed lists.
+//! What a decision may carry: measured numbers, and words of fixed lists.
 
 use std::time::Duration;
 
@@ -10,14 +10,14 @@ use crate::payload::{self, ActionKind, Duty, Ignored, Problem, PushAction};
 use crate::push::Standing;
 use crate::trust::{RedirectRefusal, Warning};
 
-/// What a decision may carry beside its code: a number that was measured, or a word of a fixed list. There is no way to make one
-/// from a text, so that no name, number, token or address gets in.
+/// What a decision may carry besides its code: a measured number, or a word of a fixed list. A fact cannot be made from
+/// a text, so no name, phone number, token or address gets in.
 pub(super) trait Fact: Copy {
     const KIND: Kind;
     fn number(self) -> u32;
 }
 
-/// How a fact is to be read.
+/// How to read a fact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// How many.
@@ -155,7 +155,7 @@ words! {
 }
 
 impl Auth {
-    /// Whether a request answers a challenge that it was asked, or an earlier one ahead of being asked.
+    /// Whether a request answers a challenge, or uses the nonce of an earlier one without waiting for a challenge.
     pub(crate) fn of(challenged: bool, ahead: bool) -> Self {
         match (challenged, ahead) {
             (true, _) => Self::Asked,
@@ -326,7 +326,7 @@ impl From<&ActionKind> for Asks {
 }
 
 impl Silence {
-    /// Why a push asks for nothing, or no word of it was believed, where `nobody` is logged in at all.
+    /// Why a push asks for nothing, or why nothing in it was believed. `nobody` means that nobody is logged in.
     pub(super) fn of(action: &PushAction, nobody: bool) -> Self {
         let reason = match &action.kind {
             ActionKind::Ignore { reason } => reason,

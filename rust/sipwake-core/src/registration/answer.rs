@@ -1,4 +1,4 @@
-//! Decides what follows from the answer to a REGISTER.
+//! Decides what follows from the response to a REGISTER.
 
 use std::time::Duration;
 
@@ -12,21 +12,21 @@ use crate::outbox::Outbox;
 use crate::push::{Reason, Shown, Standing, Verdict};
 use crate::redact::Secret;
 use crate::sip::{Contact, Message, NameAddr};
-use crate::snapshot::{Durability, TokenWish};
+use crate::snapshot::{Durability, StaleContact, WantedToken};
 
-/// Proxies that a `Service-Route` may name.
+/// How many proxies a `Service-Route` may name.
 const MAX_ROUTE: usize = 8;
-/// However short a binding lives, it is not refreshed more often.
+/// A binding is never refreshed more often than this, even if its lifetime is shorter.
 const MIN_REFRESH: Duration = Duration::from_secs(5);
-/// A binding of which nobody knows how long it lives is not refreshed more often.
+/// The same for a binding whose lifetime is unknown.
 const GUESSED: Duration = Duration::from_secs(60);
 /// How long a server is left alone that refuses what it accepted before.
 const REFUSED: Duration = Duration::from_secs(600);
-/// And one that has accepted nothing yet, the first time.
+/// The same for a server that has accepted nothing yet, the first time.
 const FIRST_REFUSED: Duration = Duration::from_secs(30);
 
 impl Registration {
-    /// Deals with the answer to the REGISTER in flight.
+    /// Handles the response to the REGISTER in flight.
     pub(super) fn conclude(
         &mut self,
         outcome: Outcome,
@@ -42,8 +42,8 @@ impl Registration {
                 let in_the_clear = self.is_in_the_clear(flows);
                 return self.stop(failure, in_the_clear, outbox);
             }
-            // It calls each nonce stale: with a password that worked before, or the second time, only somebody's hand will change that.
-            // And a log-out has time.
+            // The server calls each nonce stale. If the password worked before, or this is the second time, somebody
+            // has to repair the server. And a log-out has time.
             Outcome::Denied(failure @ Failure::Unanswerable(Unusable::EndlessChallenges)) => {
                 let again = self.failures > 0 || self.who.has_worked() || self.is_leaving();
                 let wait = if again { REFUSED } else { FIRST_REFUSED };
@@ -52,14 +52,19 @@ impl Registration {
             Outcome::Denied(failure) => return self.fail(failure, None, flows, outbox, now),
             Outcome::Refused { sent, code, failure, retry_after } => (sent, code, failure, retry_after),
         };
-        if matches!(code, 408 | 503) && self.here.next_address(flows, outbox) {
+        if matches!(code, 408 | 500 | 502..=504) && self.here.next_address(flows, outbox) {
             log::info!("{}: {failure}; trying the server's next address", self.key);
             return self.here.go_on_with(Chain::new(sent.into_purpose()));
         }
+        let in_trouble = matches!(code, 408 | 503 | 504);
+        if std::mem::replace(&mut self.in_trouble, in_trouble) && in_trouble {
+            // Once, the server had some trouble. Twice in a row, it may be a way to refuse a used nonce.
+            self.here.doubt_nonce(&sent, code, &mut self.who, outbox);
+        }
         match (sent.purpose(), code) {
-            // Its Contact at least is removed beside the new one.
+            // At least the new REGISTER removes its Contact, too.
             (Purpose::Vacate(_), _) => self.bind_next(),
-            // The log-out that was asked for meanwhile comes next, whatever became of this.
+            // If the app has asked for a log-out meanwhile, it comes next in any case.
             (purpose, _) if self.life == Life::Leaving && !purpose.removes() => {
                 self.due.insert(Due::Binding);
             }
@@ -67,14 +72,14 @@ impl Registration {
                 self.queried(code, message, outbox);
             }
             (Purpose::Remove, 404 | 604) => {
-                // A user that was never accepted and is not known there was never bound. Otherwise it proves little:
-                // push data may be kept apart from users, and it may be a proxy that does not know the route.
+                // A user who was never accepted, and is unknown there, was never bound. Otherwise 404 proves little:
+                // push data may be kept apart from users, and a proxy may not know the route.
                 let memory = self.who.memory();
                 let never = memory.bound.is_none() && memory.left.is_empty() && !memory.worked && !memory.lost;
                 self.removed = Some(if never { Removed::NeverBound } else { Removed::Accepted });
-                self.gone(flows, outbox);
+                self.finish_log_out(&[], flows, outbox);
             }
-            // A server that accepted these credentials before refuses something else.
+            // The server accepted these credentials before, so it refuses something else.
             (_, 403 | 404 | 410 | 416 | 603 | 604) if self.who.has_worked() || self.is_leaving() => {
                 let failure = Failure::Refused { code, reason: reason(message) };
                 self.fail(failure, Some(retry_after.unwrap_or(REFUSED)), flows, outbox, now);
@@ -87,7 +92,7 @@ impl Registration {
         }
     }
 
-    fn is_in_the_clear(&self, flows: &Flows) -> bool {
+    pub(super) fn is_in_the_clear(&self, flows: &Flows) -> bool {
         self.here.up(flows).is_none_or(|up| !up.transport.is_secure())
     }
 
@@ -107,6 +112,7 @@ impl Registration {
         now: Now,
     ) {
         self.pace = Pace::Free;
+        self.in_trouble = false;
         self.who.memory_mut().worked = true;
         let code = message.code().unwrap_or_default();
         let listed = message.contacts();
@@ -128,15 +134,20 @@ impl Registration {
         let lapsed = granted.seconds == 0;
         let gateway = self.gateway_in_use();
         if (ours.is_none() || lapsed) && sent.names_others() && !self.who.memory().separate_removal {
-            // The server reads one Contact only, or takes the old one and the new one for the same binding and removed both.
+            // The server reads only one Contact, or takes the old one and the new one for the same binding and removed
+            // both.
             self.who.memory_mut().separate_removal = true;
             let elsewhere = self.who.memory().bound.clone().filter(|bound| bound.gateway.is_some());
             self.who.forget_removed(&sent, gateway.as_deref());
+            if self.who.remember_refused(elsewhere.as_ref(), &sent, gateway.as_deref()) {
+                self.close_left(flows, outbox);
+                self.take_up_left(false);
+            }
             if !lapsed {
-                // The next request may never be answered, and this one may have bound what it asked for.
+                // The next request may get no response, and this one may have made the binding.
                 let expires_at = now.wall.as_secs().saturating_add(granted.seconds.into());
                 self.who.bind(&sent, expires_at, gateway.map(Into::into), None, false);
-                self.settle_at(elsewhere, flows, outbox);
+                self.note_gateway_move(elsewhere, &[], flows, outbox);
                 self.save(outbox, Durability::Progress);
             }
             if let Outcome::Refused { failure, .. } = self.here.again(sent, code, message) {
@@ -154,23 +165,37 @@ impl Registration {
         let before = self.who.memory().bound.clone();
         let replaced = before.clone().filter(|bound| bound.gateway.is_some());
         let elsewhere = self.who.former_elsewhere(&sent, gateway.as_deref(), &listed, now);
-        self.who.settle_former(&sent, &listed, ours, gateway.as_deref());
+        self.who.reconcile_contacts(&sent, &listed, ours, gateway.as_deref());
         let expires_at = now.wall.saturating_add(expires).as_secs();
+        let refused = self.who.remember_refused(before.as_ref(), &sent, gateway.as_deref());
         self.who.bind(&sent, expires_at, gateway.map(Into::into), before, ours.is_some());
+        if self.who.memory().bound.as_ref().is_some_and(|bound| !self.who.covers(bound)) {
+            // The push settings have changed while this REGISTER was in flight.
+            self.due.insert(Due::Unbind);
+        }
+        if sent.leaves_others_out() {
+            self.who.remove_one_by_one();
+        }
         if self.needs_cleanup() {
             self.cleanups += 1;
             self.due.insert(Due::Binding);
+        } else if self.who.memory().former.is_empty() {
+            self.cleanups = 0;
         }
         for left in elsewhere {
-            self.settle_at(Some(left), flows, outbox);
+            self.note_gateway_move(Some(left), &[], flows, outbox);
         }
-        self.settle_at(replaced, flows, outbox);
+        self.note_gateway_move(replaced, &[], flows, outbox);
+        if refused {
+            self.close_left(flows, outbox);
+            self.take_up_left(false);
+        }
         self.who.memory_mut().local_port = self.here.up(flows).map(|up| up.local.port());
         if self.is_satisfied_by(&sent) {
             self.due.remove(&Due::Binding);
         }
 
-        // Seen elsewhere than our Contact says: told at once, and the old Contact removed.
+        // The server saw us at another address than our Contact. It is told at once, and the old Contact is removed.
         if self.contact_uri(flows).is_some_and(|base| base != sent.base()) {
             self.due.insert(Due::Binding);
         }
@@ -206,26 +231,33 @@ impl Registration {
         });
     }
 
-    /// The gateway in use works.
+    /// Notes that the gateway in use works.
     fn worked(&mut self) {
         self.failures = 0;
         self.gateways.worked(self.hop);
         if !self.due.contains(&Due::Push) {
-            self.hurry = 0;
+            self.urgent_retries = 0;
         }
     }
 
     fn is_satisfied_by(&self, sent: &Sent) -> bool {
         let token = match &self.who.memory().token {
-            TokenWish::Bind(token) => sent.token() == Some(token),
-            TokenWish::Unbind(_) => sent.asked_nothing_of_push(),
-            TokenWish::NoneYet => true,
+            WantedToken::Bind(token) => sent.token() == Some(token),
+            WantedToken::Unbind(_) => sent.asked_nothing_of_push(),
+            WantedToken::NoneYet => true,
         };
         token && !self.is_leaving() && !self.outdated && !self.needs_cleanup()
     }
 
+    /// From here on leftovers are removed as often as at first. Each that stayed in spite of its removals is tried once
+    /// more.
+    pub(super) fn begin_cleanup(&mut self) {
+        self.cleanups = 0;
+        self.who.memory_mut().former.iter_mut().for_each(StaleContact::try_again);
+    }
+
     fn needs_cleanup(&self) -> bool {
-        let listed = self.who.memory().former.iter().any(|former| former.refusals > 0);
+        let listed = self.who.memory().former.iter().any(StaleContact::is_due);
         (listed && self.cleanups < MAX_ROUNDS) || self.stray().is_some()
     }
 
@@ -254,14 +286,19 @@ impl Registration {
         verdict
     }
 
-    /// A 200 to the removal ends it, unless its own list shows that the server still holds one of our Contacts.
+    /// Handles a 200 to the removal. It ends the log-out, unless its list shows that the server still holds one of our
+    /// Contacts.
     fn removed(&mut self, sent: &Sent, listed: &[Contact], flows: &mut Flows, outbox: &mut Outbox) {
         let lingering = self.who.lingering(sent, listed);
         if lingering.is_empty() || self.cleanups >= MAX_CLEANUPS {
             let bound = self.who.memory().bound.as_ref();
-            let proven = lingering.is_empty() && !self.here.is_redirected() && self.who.is_proven_gone(bound);
+            let proven = lingering.is_empty()
+                && !self.here.is_redirected()
+                && self.who.is_proven_gone(bound)
+                && !self.who.may_hide(sent, listed);
             self.removed = Some(if proven { Removed::Proven } else { Removed::Accepted });
-            return self.gone(flows, outbox);
+            let unnamed = if listed.is_empty() { self.unnamed(sent) } else { Vec::new() };
+            return self.finish_log_out(&unnamed, flows, outbox);
         }
         self.cleanups += 1;
         self.who.memory_mut().former = lingering;
@@ -269,7 +306,14 @@ impl Registration {
         self.save(outbox, Durability::Progress);
     }
 
-    /// The former token's binding is gone: the new one is bound now.
+    /// What this gateway held when it was left, and a request for one Contact alone did not remove.
+    fn unnamed(&self, sent: &Sent) -> Vec<Secret> {
+        let here = self.gateway_in_use();
+        let uris = self.who.left_at(here.as_deref()).map(|left| left.uri.clone());
+        uris.filter(|uri| sent.leaves_others_out() && !sent.is_for(uri.expose())).collect()
+    }
+
+    /// The former token's binding is removed. The new one is bound next.
     fn vacated(&mut self, sent: &Sent, listed: &[Contact], outbox: &mut Outbox) {
         let gateway = self.gateway_in_use();
         self.who.forget_removed(sent, gateway.as_deref());
@@ -278,10 +322,11 @@ impl Registration {
         self.save(outbox, Durability::Progress);
     }
 
-    /// Whatever became of the former token, its turn is over; but a log-out that was asked for meanwhile comes first.
+    /// Goes on after the removal of a former token's binding, whatever its result. If the app has asked for a log-out
+    /// meanwhile, that comes first.
     fn bind_next(&mut self) {
         if self.life == Life::Idle {
-            // The app has not asked for a registration: only what its settings no longer cover was taken back.
+            // The app has not asked for a registration. The REGISTER only removed what the settings no longer cover.
             return;
         }
         self.due.insert(Due::Binding);
@@ -291,8 +336,8 @@ impl Registration {
     }
 }
 
-/// When to refresh: before the binding expires, or, where the server has promised to push before it does, only if it
-/// did not.
+/// When to refresh: before the binding expires. If the server has promised a push before that, only when the push does
+/// not come.
 fn refresh_after(expires: Duration, verdict: &Verdict) -> Duration {
     let lead = match (verdict.standing, verdict.refresh_lead) {
         (Standing::Confirmed, Some(lead)) => Duration::from_secs(u64::from(lead)) + Duration::from_secs(4),
@@ -304,7 +349,7 @@ fn refresh_after(expires: Duration, verdict: &Verdict) -> Duration {
 }
 
 /// The route that the registrar wants for requests, as the last 2xx says (RFC 3608 section 6.1). If it cannot be read
-/// completely, none of it is used: a part of a route leads elsewhere.
+/// completely, none of it is used, because a part of a route leads elsewhere.
 ///
 /// ```abnf
 /// Service-Route = "Service-Route" HCOLON sr-value *( COMMA sr-value)

@@ -1,10 +1,11 @@
-//! A registration that another SIP stack carries out: when it registers is its own affair, what it says is ours.
+//! A registration that another SIP stack carries out. The stack decides when it registers, and we decide what it says.
 
 use std::time::Duration;
 
 use super::{Due, Life, Pace, Registration};
 use crate::binding::{Binding, Registrant};
 use crate::clock::Now;
+use crate::event::Failure;
 use crate::flows::Flows;
 use crate::outbox::Outbox;
 use crate::sip::Message;
@@ -22,8 +23,8 @@ impl Registration {
         &self.who
     }
 
-    /// The other stack registers now, whether or not that was due: the next REGISTER says what is wished. What is in flight and
-    /// says something else is not waited for.
+    /// The other stack registers now, whether or not that was due. The next REGISTER says what the app wants. If the
+    /// one in flight says something else, its response is not waited for.
     pub(crate) fn ask_now(&mut self) {
         if self.is_leaving() {
             (self.pace, self.failures) = (Pace::Free, 0);
@@ -38,7 +39,7 @@ impl Registration {
         }
     }
 
-    /// The other stack's Contact URI is this one, without push parameters.
+    /// Notes the other stack's Contact URI, without push parameters.
     pub(crate) fn stand_at(&mut self, base: &str) {
         if self.here.sent().is_some_and(|(_, sent)| self.who.is_nowhere(sent)) {
             self.here.sent_from(base);
@@ -50,7 +51,7 @@ impl Registration {
         }
     }
 
-    /// The REGISTER in flight showed this Contact URI.
+    /// Notes the Contact URI that the REGISTER in flight had.
     pub(crate) fn learn_base(&mut self, branch: &str, base: &str) {
         self.who.stand_at(base);
         if let Some((binding, _)) = self.asks(branch) {
@@ -63,17 +64,17 @@ impl Registration {
         self.asks(branch).and_then(|(binding, _)| binding.sent().map(|(_, base)| base.to_owned()))
     }
 
-    /// The digest's URI where the server named another than the request's.
+    /// The URI in the digest, if the server named another one than the Request-URI.
     pub(crate) fn digest_uri(&self) -> Option<&str> {
         self.who.memory().auth_uri.as_deref()
     }
 
-    /// Boot time at which the binding is to be refreshed.
+    /// Boot time at which the binding has to be refreshed.
     pub(crate) fn refresh_at(&self) -> Option<Duration> {
         self.refresh_at
     }
 
-    /// A REGISTER was challenged, and the other stack answers that.
+    /// The server challenged a REGISTER. The other stack responds to the challenge.
     pub(crate) fn challenged_beside(
         &mut self,
         branch: &str,
@@ -87,14 +88,26 @@ impl Registration {
         }
     }
 
-    /// The other stack sent an earlier REGISTER again instead of this one.
+    /// The server refused the other stack's responses to challenges. The other stack is asked for no REGISTER until the
+    /// app changes something or the stack registers by itself.
+    pub(crate) fn give_up_credentials(&mut self, branch: &str, flows: &Flows, outbox: &mut Outbox) {
+        if self.here.sent().is_some_and(|(known, _)| known == branch) {
+            self.interrupt();
+            let in_the_clear = self.is_in_the_clear(flows);
+            self.stop(Failure::WrongCredentials, in_the_clear, outbox);
+        } else if let Some((binding, _)) = self.asks(branch) {
+            binding.ask_anew();
+        }
+    }
+
+    /// The other stack sent an earlier REGISTER again, and not this one.
     pub(crate) fn sent_without_piid(&mut self, branch: &str) {
         if let Some((binding, _)) = self.asks(branch) {
             binding.sent_without_piid();
         }
     }
 
-    /// The binding whose REGISTER is in flight under this branch.
+    /// The binding whose REGISTER with this branch is in flight.
     fn asks(&mut self, branch: &str) -> Option<(&mut Binding, &mut Registrant)> {
         let left = self.left.as_mut().map(|left| left.binding_mut());
         let late = self.late.iter_mut().map(|late| late.binding_mut());

@@ -3,15 +3,15 @@
 
 use std::time::Duration;
 
-/// Pushes that are answered at once.
+/// How many pushes lead to a REGISTER at once.
 const SIZE: u32 = 6;
-/// How long one more takes to come in.
+/// How long it takes until one more is allowed.
 const REFILL: Duration = Duration::from_secs(10);
 
 /// A token bucket in boot time.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Bucket {
-    /// When it will be full again: each token taken puts that off.
+    /// When it is full again. Each token that is taken delays this.
     full_at: Duration,
 }
 
@@ -28,17 +28,18 @@ impl Bucket {
     }
 }
 
-/// When credentials that once worked and are refused now are tried again: a push is the server's own word that it knows us.
+/// When credentials that worked before and are refused now are tried again. A push shows that the server still knows
+/// us.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Tries(Vec<Duration>);
 
-/// Tries in an hour.
+/// The most tries in an hour.
 const MAX_TRIES: usize = 6;
 /// The shortest time between two of them.
 const APART: Duration = Duration::from_secs(30);
 
 impl Tries {
-    /// Notes a try. Returns whether it may be made.
+    /// Returns whether a try is allowed, and counts it.
     pub(super) fn may(&mut self, now: Duration) -> bool {
         self.0.retain(|at| now.saturating_sub(*at) < Duration::from_secs(3600));
         let may = self.0.len() < MAX_TRIES && self.0.last().is_none_or(|last| now.saturating_sub(*last) >= APART);
@@ -56,7 +57,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
-    fn six_pushes_at_once_and_one_more_every_ten_seconds() {
+    fn six_pushes_pass_at_once_and_one_more_every_ten_seconds() {
         let mut bucket = Bucket::default();
         let mut now = 1000 * SECOND;
         assert!((0..6).all(|_| bucket.take(now).is_ok()));

@@ -8,14 +8,15 @@ use crate::outbox::Outbox;
 use crate::snapshot::Durability;
 
 impl Registration {
-    /// Decides about a 401 or 407 to a request other than REGISTER. Returns `true` if it is to be sent again.
+    /// Decides what to do about a 401 or 407 to a request other than REGISTER. Returns `true` if it should be sent
+    /// again.
     pub(crate) fn is_answerable(&mut self, challenges: &[Challenge], challenged: &mut Challenged, now: Now) -> bool {
         self.here.turn_to(&mut self.who);
         let (account, nonces) = self.who.credentials();
         challenged.is_answerable(challenges, account, nonces, now)
     }
 
-    /// Returns the header fields that answer what was asked; none where nothing was.
+    /// Returns the header fields that answer the challenges. They are empty if there was no challenge.
     pub(crate) fn answer_challenges(
         &mut self,
         challenged: &mut Challenged,

@@ -1,4 +1,5 @@
-//! The flow to the gateway in use: opened when something is to be sent, followed when it breaks or the network changes.
+//! The flow to the gateway in use. It is opened when something has to be sent. When it breaks, or the network changes,
+//! a new one is opened.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -12,17 +13,18 @@ use crate::outbox::Outbox;
 use crate::record::Decision;
 
 impl Registration {
-    /// Returns the flow to the gateway in use, while it is up.
+    /// Returns the flow to the gateway in use, if it is up.
     pub(crate) fn flow_up(&self, flows: &Flows) -> Option<Up> {
         self.here.up(flows)
     }
 
     pub(super) fn open(&mut self, flows: &mut Flows, outbox: &mut Outbox, now: Now) {
         if !self.here.is_redirected() {
-            // A call waits where the binding is, and there it is to be removed; else the best gateway is chosen.
+            // A waiting call is at the gateway that has the binding, and a log-out must go there. Otherwise the best
+            // gateway is chosen.
             let home = self.home().filter(|home| self.gateways.is_untried(*home));
-            let home = home.filter(|_| self.hurry > 0 || self.is_leaving());
-            let waited_for = self.hurry > 0;
+            let home = home.filter(|_| self.urgent_retries > 0 || self.is_leaving());
+            let waited_for = self.urgent_retries > 0;
             let best = || self.gateways.next(now.boot, waited_for).unwrap_or_else(|| self.gateways.best(now.boot));
             let hop = home.unwrap_or_else(best);
             if hop != self.hop {
@@ -30,6 +32,7 @@ impl Registration {
             }
             self.hop = hop;
         }
+        self.leave_at = None;
         self.here.open(&self.key, &self.who.account().hops()[self.hop], flows, outbox);
     }
 
@@ -42,8 +45,8 @@ impl Registration {
             if known {
                 return self.interrupt();
             }
-            // A new flow is a new Contact, whose predecessor may need removing as often as the one before.
-            self.cleanups = 0;
+            // A new flow means a new Contact. The old one may need as many removals as the one before it.
+            self.begin_cleanup();
         }
     }
 
@@ -69,20 +72,20 @@ impl Registration {
             return;
         }
         if !was_up && self.here.give_up_tcp() {
-            log::info!("{}: {error}; sending a large request over UDP all the same", self.key);
+            log::info!("{}: {error}; sending a large request over UDP anyway", self.key);
             self.due.insert(Due::Binding);
             return;
         }
         if !idle {
             self.interrupt();
-            // A connection that died unnoticed, found out by the REGISTER of a wake: its call cannot wait for a back-off. A
+            // The REGISTER of a wake has found a connection that died unnoticed. Its call cannot wait for a back-off. A
             // new flow is not proven, so this happens once.
             if was_up && self.here.is_proven() {
                 return;
             }
             return self.fail(Failure::Flow(error), None, flows, outbox, now);
         }
-        // A server that closes what it just accepted would otherwise be called in a loop.
+        // Otherwise a server that closes each connection after it has accepted a REGISTER would be called in a loop.
         const SETTLED: Duration = Duration::from_secs(60);
         self.due.insert(Due::Binding);
         self.here.end_redirect();
@@ -94,7 +97,7 @@ impl Registration {
         }
     }
 
-    /// The device's network changed: the old flow is worth nothing.
+    /// The device's network changed, so the old flow is of no use.
     pub(crate) fn network_changed(&mut self, flows: &mut Flows, outbox: &mut Outbox, now: Now) {
         self.who.network_changed();
         self.here.close(flows, outbox);
@@ -111,19 +114,32 @@ impl Registration {
         self.here.end_redirect();
     }
 
-    /// Closes every flow: the registration is given up.
+    /// The flow that the next try should not use: the server has been in trouble for so long that the DNS may name
+    /// another one by now. Until that try the flow stays, because calls may still come over it.
+    pub(crate) fn doubted_flow(&self, now: Now) -> Option<FlowId> {
+        const TROUBLES: u32 = 3;
+        let tries_again = matches!(self.pace, Pace::BackingOff(until) if now.boot >= until);
+        self.here.flow().filter(|_| tries_again && self.in_trouble && self.failures >= TROUBLES)
+    }
+
+    /// Leaves the flow in use. The next REGISTER opens another one.
+    pub(crate) fn leave_flow(&mut self, flows: &mut Flows, outbox: &mut Outbox) {
+        self.here.close(flows, outbox);
+    }
+
+    /// Closes every flow and gives up the registration.
     pub(crate) fn close(&mut self, flows: &mut Flows, outbox: &mut Outbox) {
         self.here.close(flows, outbox);
         self.close_late(flows, outbox);
         self.close_left(flows, outbox);
     }
 
-    /// The peer sent something, whatever it was.
+    /// The peer sent something, no matter what.
     pub(crate) fn heard(&mut self, flow: FlowId, now: Now) {
         self.here.heard(flow, now);
     }
 
-    /// Whether a ping waits for its answer.
+    /// Whether a ping has no pong yet.
     pub(crate) fn is_pong_due(&self, flow: FlowId) -> bool {
         self.here.is_pong_due(flow)
     }
@@ -133,7 +149,7 @@ impl Registration {
         self.here.ponged(flow);
     }
 
-    /// Leaves a flow that has given no sign of life in time: the REGISTER goes out again on a new one.
+    /// Leaves a flow that has given no sign of life in time. The REGISTER is sent again on a new one.
     pub(super) fn check_liveness(&mut self, flows: &mut Flows, outbox: &mut Outbox, now: Now) {
         while let Some(silent) = self.here.silent(now) {
             outbox.note(&self.key, Decision::FlowSilent { missing: silent.into() });

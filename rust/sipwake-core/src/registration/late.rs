@@ -1,20 +1,21 @@
-//! Addresses that were left with a REGISTER unanswered: a 2xx that comes after all is a binding, which is taken back there.
+//! Old addresses of a server where a REGISTER got no response. If a 2xx comes after all, it has made a binding, which
+//! is removed there.
 
 use super::{Due, Registration};
 use crate::binding::{Binding, Chain, Outcome, Purpose};
-use crate::clock::{Now, Soonest};
+use crate::clock::{NextTimeout, Now};
 use crate::event::FlowId;
 use crate::flows::Flows;
 use crate::outbox::Outbox;
 use crate::sip::Message;
 
-/// Addresses that are heard at once: a server that is silent at more of them is not worth more room.
+/// How many old addresses are listened to at once. If a server is silent at more of them, they are not worth the room.
 const MAX_LATE: usize = 4;
 
-/// An address that was left.
+/// An old address of the server, which may still respond.
 pub(super) struct Late {
     there: Binding,
-    /// It answered with a 2xx, and is asked to remove what that made.
+    /// It responded with a 2xx, and was asked to remove the binding that this made.
     removing: bool,
 }
 
@@ -25,14 +26,17 @@ impl Late {
 }
 
 impl Registration {
-    /// The flow moves to another address. What was asked at this one may be answered yet, on `left`.
+    /// The flow moves to another address. A response from the old address may still come, on `left`.
     pub(crate) fn flow_left(&mut self, flow: FlowId, left: FlowId, flows: &mut Flows, outbox: &mut Outbox) {
         flows.leave(flow, left);
         if !self.here.owns(flow) {
-            // A gateway that was left is asked again at its next address. The registration in use is not affected.
+            // This is the flow to a left gateway. It is asked again at its next address, and the registration in use
+            // goes on.
             flows.close(left, outbox);
             return self.ask_left_anew(flow);
         }
+        // The next address of a gateway does not keep the caller waiting for longer than one would.
+        self.leave_at = self.here.leaves_at().map(Box::new);
         match self.here.part(flow, left) {
             Some(there) if self.late.len() < MAX_LATE => self.late.push(Late { there, removing: false }),
             _ => flows.close(left, outbox),
@@ -41,7 +45,7 @@ impl Registration {
         self.interrupt();
     }
 
-    pub(super) fn late_timeouts(&self, soonest: &mut Soonest) {
+    pub(super) fn late_timeouts(&self, soonest: &mut NextTimeout) {
         for late in self.late.iter().filter(|late| late.removing) {
             late.there.timeouts(false, soonest);
         }
@@ -57,7 +61,7 @@ impl Registration {
         });
     }
 
-    /// Sends the removals that wait, once nothing else is on its way.
+    /// Sends waiting removals when nothing else is on its way.
     pub(super) fn drive_late(&mut self, flows: &mut Flows, outbox: &mut Outbox, now: Now) {
         if self.here.is_asking() || self.wants_to_send() {
             return;
@@ -74,7 +78,7 @@ impl Registration {
         });
     }
 
-    /// Takes the answer to a REGISTER that was given up, or to the removal of what it made.
+    /// Takes the response to a REGISTER that was given up, or to the removal of its binding.
     pub(super) fn handle_late_response(
         &mut self,
         message: &Message,
@@ -88,7 +92,7 @@ impl Registration {
             };
             match outcome {
                 Outcome::Provisional => return true,
-                // The removal is challenged.
+                // The server challenges the removal.
                 Outcome::Again if late.removing => return true,
                 Outcome::Accepted(sent, _) if !late.removing => {
                     if let Some(bound) = sent.bound(now) {
@@ -99,7 +103,7 @@ impl Registration {
                     }
                 }
                 Outcome::Accepted(sent, _) => {
-                    // The addresses may share a registrar, which then takes the new binding for the old one.
+                    // The addresses may share a registrar that takes the new binding for the old one.
                     if self.is_rebound_after(&sent) && !self.is_leaving() {
                         self.due.insert(Due::Binding);
                     }
@@ -112,7 +116,7 @@ impl Registration {
         false
     }
 
-    /// Returns whether it was one of these flows that broke.
+    /// Returns whether the flow that broke was one of these.
     pub(super) fn late_went_down(&mut self, flow: FlowId) -> bool {
         let before = self.late.len();
         self.late.retain(|late| !late.there.owns(flow));

@@ -1,7 +1,7 @@
-//! Takes the bindings back from the gateways that were left, beside the registration at the one in use.
+//! Removes the bindings at left gateways, while the account stays registered at the one in use.
 //!
-//! Which gateways these are survives the process, and the log-out waits for them. They are asked one after the other,
-//! the last one first, in three rounds. Each move begins the rounds again. At one that was down each time, the binding
+//! The list of left gateways survives the process, and a log-out waits for them. They are asked one after the other,
+//! the last one first, in three rounds. Each move begins the rounds again. If a gateway was down each time, its binding
 //! ends by itself, unless a later process comes first. A log-out continues every hour, until it is given up. At most
 //! [`MAX_LEFT`] are remembered.
 
@@ -10,35 +10,39 @@ use std::time::Duration;
 use super::{Due, Life, Registration};
 use crate::account::Hop;
 use crate::binding::{Binding, Chain, MAX_CLEANUPS, Outcome, Purpose, Sending, Sent};
-use crate::clock::{Now, Soonest};
+use crate::clock::{NextTimeout, Now};
 use crate::event::{Event, Failure, FlowId, Removed};
 use crate::flows::Flows;
 use crate::outbox::Outbox;
+use crate::redact::Secret;
 use crate::sip::Message;
-use crate::snapshot::{Bound, Durability, MAX_LEFT};
+use crate::snapshot::{ConfirmedBinding, Durability, MAX_LEFT};
 
-/// How long after the one before each round begins: a gateway that was left may well be down.
+/// How long after the previous round each round begins. A left gateway may well be down.
 const ROUNDS: [Duration; 3] = [Duration::ZERO, Duration::from_secs(60), Duration::from_secs(600)];
-/// And each round after those, of a log-out: what pushes may not know of an expiry.
+/// The same for each later round of a log-out. The part of a server that sends pushes may not know when a binding
+/// expires.
 const LATER: Duration = Duration::from_secs(3600);
-/// How long after its expiry a binding may live on: what pushes for it may not know of the expiry.
+/// How long after its expiry a binding may live on, in seconds. What sends the pushes for it may not know of the
+/// expiry.
 const LINGERS: u64 = 24 * 3600;
 
-/// The rounds. What the gateways may still hold is in [`Memory::left`](crate::snapshot::Memory::left).
+/// The rounds through the left gateways. What they may still hold is in
+/// [`Memory::left`](crate::snapshot::Memory::left).
 pub(super) struct Left {
-    /// Begun by a process that has but the wall clock to tell how long ago these gateways were left.
+    /// An earlier process left these gateways. Only the wall clock tells how long ago.
     restored: bool,
     round: usize,
-    /// The place in [`Memory::left`](crate::snapshot::Memory::left) of the one that is asked.
+    /// The gateway that is asked, by its place in [`Memory::left`](crate::snapshot::Memory::left).
     turn: usize,
-    /// How many at the end of [`Memory::left`](crate::snapshot::Memory::left) have refused the credentials: this
+    /// How many at the end of [`Memory::left`](crate::snapshot::Memory::left) have refused the credentials. This
     /// process does not ask them again.
     denied: usize,
-    /// Before that, no flow is opened to it.
+    /// No flow to the gateway is opened before this.
     waits_until: Duration,
-    /// When the gateway in use first took a binding since.
+    /// When the gateway in use first accepted a binding after the move.
     since: Option<Duration>,
-    /// How many Contacts of ours that it listed after a removal it was asked to remove as well.
+    /// How many more of our Contacts this gateway was asked to remove, because it listed them after a removal.
     cleanups: u8,
     there: Binding,
 }
@@ -53,7 +57,7 @@ impl Left {
         &mut self.there
     }
 
-    /// The gateway in use has taken a binding.
+    /// The gateway in use has accepted a binding.
     pub(super) fn begin(&mut self, now: Now) {
         self.since.get_or_insert(now.boot);
     }
@@ -66,23 +70,24 @@ impl Left {
     }
 }
 
-/// How long a gateway is left alone that refused: at times 403 means "not now".
+/// How long a gateway that refused is left alone. Sometimes 403 means "not now".
 const REFUSED: Duration = Duration::from_secs(600);
-/// How often it may refuse.
+/// How often a gateway may refuse.
 const MAX_REFUSALS: u8 = 3;
 
-/// Whether the gateway need not be asked again: it holds nothing more, or will not be moved. A log-out is for who is unknown
-/// there alone.
+/// Whether the gateway need not be asked again, because it holds nothing more or will not change its mind. In a log-out
+/// only 404 and 604 count: the user is unknown there.
 fn is_final(code: u16, logs_out: bool) -> bool {
     matches!(code, 404 | 604) || (!logs_out && matches!(code, 200..=399 | 410 | 416 | 603))
 }
 
-fn is_over(bound: &Bound, now: Now) -> bool {
+fn is_over(bound: &ConfirmedBinding, now: Now) -> bool {
     bound.expires_at.saturating_add(LINGERS) <= now.wall.as_secs()
 }
 
 impl Registration {
-    /// The name of the gateway in use; `None` where one of several redirected us: nobody knows which of them is behind that.
+    /// The name of the gateway in use. `None` if one of several gateways redirected us: nobody knows which of them is
+    /// behind the new address.
     pub(super) fn gateway_in_use(&self) -> Option<String> {
         let hops = self.account().hops();
         let chosen = hops.len() == 1 || !self.here.is_redirected();
@@ -94,44 +99,57 @@ impl Registration {
         self.place_of(self.who.memory().bound.as_ref()?)
     }
 
-    fn place_of(&self, bound: &Bound) -> Option<usize> {
+    fn place_of(&self, bound: &ConfirmedBinding) -> Option<usize> {
         let name = bound.gateway.as_deref()?;
         self.account().hops().iter().position(|hop| hop.name() == name)
     }
 
-    /// Where a binding is removed, also at a gateway that the account no longer names. Where it wants nothing in the
-    /// clear any more, nothing goes there in the clear.
-    fn hop_to(&self, bound: &Bound) -> Option<Hop> {
+    /// Where a binding is removed, also if the account no longer names that gateway. If the registrar of the account is
+    /// `sips:`, nothing goes there without TLS.
+    fn hop_to(&self, bound: &ConfirmedBinding) -> Option<Hop> {
         let clear = !self.account().registrar().starts_with("sips:");
         let hop = Hop::named(bound.gateway.as_deref()?)?;
         (clear || hop.transport.is_secure()).then_some(hop)
     }
 
-    /// The gateway in use accepted a binding in place of `bound`, or its removal: what was bound elsewhere is taken back there.
-    pub(super) fn settle_at(&mut self, bound: Option<Bound>, flows: &mut Flows, outbox: &mut Outbox) {
+    /// The gateway in use accepted a binding in place of `bound`, or a removal. Bindings at other gateways are removed
+    /// there.
+    pub(super) fn note_gateway_move(
+        &mut self,
+        bound: Option<ConfirmedBinding>,
+        unnamed: &[Secret],
+        flows: &mut Flows,
+        outbox: &mut Outbox,
+    ) {
         let Some(here) = self.gateway_in_use() else { return };
-        let elsewhere = |bound: &Bound| bound.gateway.as_deref().is_some_and(|gateway| gateway != here);
-        // What the present settings do not take the place of goes in a request of its own.
-        let uncovered = self.who.uncovered(Some(&here)).map(|bound| bound.uri.clone());
+        let elsewhere = |bound: &ConfirmedBinding| bound.gateway.as_deref().is_some_and(|gateway| gateway != here);
+        // A binding that the present settings do not cover is removed in a request of its own.
+        let uncovered: Vec<_> = self
+            .who
+            .left_at(Some(&here))
+            .filter(|bound| !self.who.covers(bound))
+            .map(|bound| bound.uri.clone())
+            .collect();
         let left = &mut self.who.memory_mut().left;
         let before = left.len();
-        left.retain(|bound| elsewhere(bound) || uncovered.as_ref() == Some(&bound.uri));
+        left.retain(|bound| elsewhere(bound) || uncovered.contains(&bound.uri) || unnamed.contains(&bound.uri));
         let bound = bound.filter(elsewhere);
         if bound.is_none() && left.len() == before {
             return;
         }
         if let Some(bound) = bound {
-            if left.len() >= MAX_LEFT {
+            let full = left.len() >= MAX_LEFT;
+            if full {
                 left.remove(MAX_LEFT - 1);
             }
-            left.push(bound);
-            left.rotate_right(1);
+            left.insert(0, bound);
+            self.who.memory_mut().lost |= full;
         }
         self.close_left(flows, outbox);
         self.take_up_left(false);
     }
 
-    /// Means to ask the gateways that were left, by this process or an earlier one, as soon as there is nothing else to do.
+    /// Plans to ask the left gateways, also those of an earlier process, as soon as there is nothing else to do.
     pub(super) fn take_up_left(&mut self, restored: bool) {
         let known = self.who.memory().left.iter().any(|left| self.hop_to(left).is_some());
         let begun = || Left {
@@ -147,7 +165,7 @@ impl Registration {
         self.left = known.then(|| Box::new(begun()));
     }
 
-    pub(super) fn left_timeouts(&self, soonest: &mut Soonest) {
+    pub(super) fn left_timeouts(&self, soonest: &mut NextTimeout) {
         let Some(left) = &self.left else { return };
         if left.there.flow().is_none() {
             soonest.add_at((!self.is_busy()).then(|| self.asks_left_at(left)), "removal at the former gateway");
@@ -155,19 +173,19 @@ impl Registration {
         left.there.timeouts(false, soonest);
     }
 
-    /// When the gateway whose turn it is may be asked. One that refused an earlier process is not asked first thing.
+    /// When the current left gateway may be asked. A gateway that refused an earlier process is not asked at the start.
     fn asks_left_at(&self, left: &Left) -> Duration {
         let refused = self.who.memory().left.get(left.turn).is_some_and(|bound| bound.refusals > 0);
         let registered = left.since.or(self.registered_at).filter(|_| refused && self.life != Life::Gone);
         registered.map_or(left.waits_until, |at| left.waits_until.max(at + REFUSED))
     }
 
-    /// The registration in use comes first; before there is one, nothing is asked.
+    /// Whether the registration in use has something to do. It comes first, and nothing is asked before it stands.
     fn is_busy(&self) -> bool {
         self.life != Life::Gone && (self.here.is_asking() || self.wants_to_send() || self.registered_at.is_none())
     }
 
-    /// The gateway whose turn it is holds nothing any more, or is not to be asked again.
+    /// The current left gateway holds nothing any more, or need not be asked again.
     fn forget_left(&mut self, flows: &mut Flows, outbox: &mut Outbox, now: Now) {
         let Some(left) = &mut self.left else { return };
         left.there.close(flows, outbox);
@@ -178,10 +196,11 @@ impl Registration {
         self.next_turn(turn, outbox, now);
     }
 
-    /// The gateway whose turn it is refuses the credentials. A log-out from there waits for another process, or its end.
+    /// The current left gateway refuses the credentials. In a log-out, another process asks it again, until the time is
+    /// up.
     fn denied_left(&mut self, failure: Failure, flows: &mut Flows, outbox: &mut Outbox, now: Now) {
         let Some(left) = self.left.as_mut().filter(|_| self.life == Life::Gone) else {
-            // A password that one refused is not tried again and again.
+            // A refused password is not tried again and again.
             return self.close_left(flows, outbox);
         };
         left.there.close(flows, outbox);
@@ -195,7 +214,7 @@ impl Registration {
         self.next_turn(turn, outbox, now);
     }
 
-    /// The gateway whose turn it is refused: the others come first, and then it is asked again, but not for ever.
+    /// The current left gateway refused. It is asked again after the others, but only for a limited time.
     fn refused_left(&mut self, flows: &mut Flows, outbox: &mut Outbox, now: Now) {
         let Some(left) = self.left.as_mut().filter(|left| left.turn < self.who.memory().left.len()) else { return };
         left.there.close(flows, outbox);
@@ -205,6 +224,8 @@ impl Registration {
         bound.refusals += 1;
         if bound.refusals < MAX_REFUSALS {
             memory.left.push(bound);
+        } else {
+            memory.lost = true;
         }
         self.next_turn(turn, outbox, now);
         let refusals = |turn: usize| self.who.memory().left.get(turn).map_or(0, |bound| bound.refusals);
@@ -216,7 +237,7 @@ impl Registration {
         self.save(outbox, Durability::Progress);
     }
 
-    /// The turn of the next one, or of the first one in the next round, or the end.
+    /// Goes to the next gateway, to the first one in the next round, or to the end.
     fn next_turn(&mut self, turn: usize, outbox: &mut Outbox, now: Now) {
         let named = self.who.memory().left.iter().any(|left| self.hop_to(left).is_some());
         let Some(left) = &mut self.left else { return };
@@ -228,16 +249,19 @@ impl Registration {
         let later = (self.life == Life::Gone && named).then_some(LATER);
         let wait = ROUNDS.get(left.round).copied().or(later).filter(|_| known > 0);
         if left.round >= ROUNDS.len() && wait.is_some() {
-            log::info!("{}: a gateway that was left does not answer; its log-out goes on", self.key);
+            log::info!("{}: a left gateway does not respond; its log-out continues", self.key);
             let failure = Failure::TimedOut;
             outbox.tell(Event::RegistrationFailed { account: self.key.clone(), failure, retry_in: wait });
         }
         match wait {
             Some(wait) => left.begin_turn(0, now.boot + wait),
             None => {
-                // Not before they were asked: the wall clock may be wrong.
+                // Only after the gateways were asked, because the wall clock may be wrong.
                 if left.restored && self.life != Life::Gone {
-                    self.who.memory_mut().left.retain(|left| !is_over(left, now));
+                    let memory = self.who.memory_mut();
+                    let before = memory.left.len();
+                    memory.left.retain(|left| !is_over(left, now));
+                    memory.lost |= memory.left.len() < before;
                 }
                 self.left = None;
             }
@@ -250,7 +274,7 @@ impl Registration {
         }
     }
 
-    /// Opens the flow to a gateway that was left, and asks it once nothing else is on its way.
+    /// Opens the flow to a left gateway, and asks it when nothing else is on its way.
     pub(super) fn drive_left(&mut self, flows: &mut Flows, outbox: &mut Outbox, now: Now) {
         if self.is_busy() {
             return;
@@ -286,7 +310,7 @@ impl Registration {
                 None => self.next_turn(turn, outbox, now),
             }
         }
-        // What may still push is told to the end.
+        // A gateway that cannot be asked may still push. The result of the log-out says so.
         if self.life == Life::Gone && !self.who.memory().left.iter().any(|left| self.hop_to(left).is_some()) {
             if !self.who.memory().left.is_empty() {
                 self.removed = Some(Removed::Accepted);
@@ -295,7 +319,7 @@ impl Registration {
         }
     }
 
-    /// Its flow could not be opened, or broke.
+    /// The flow to the left gateway could not be opened, or broke.
     pub(super) fn left_went_down(&mut self, was_up: bool, outbox: &mut Outbox, now: Now) {
         let Some(left) = &mut self.left else { return };
         left.there.went_down();
@@ -316,14 +340,15 @@ impl Registration {
         self.next_turn(turn, outbox, now);
     }
 
-    /// The registration in use needs a REGISTER, and there is one on its way at a time: the removal is tried again later.
+    /// Stops a removal, which is tried again later. The registration in use needs a REGISTER, and only one is on its
+    /// way at a time.
     pub(super) fn interrupt_left(&mut self, flows: &mut Flows, outbox: &mut Outbox, now: Now) {
         if self.left.as_ref().is_some_and(|left| left.there.is_asking()) {
             self.give_left_up(flows, outbox, now);
         }
     }
 
-    /// Its flow has moved to another address: what was asked is asked there.
+    /// The flow has moved to another address. The request is sent again there.
     pub(super) fn ask_left_anew(&mut self, flow: FlowId) {
         if let Some(left) = self.left.as_mut().filter(|left| left.there.owns(flow)) {
             left.there.ask_anew();
@@ -364,7 +389,7 @@ impl Registration {
                 if behind.is_some_and(|behind| self.take_back_too(behind, &sent, outbox)) {
                     return true;
                 }
-                // What was listed as ours may have been the binding in use after all, in another spelling.
+                // A Contact that was listed as ours may have been the binding in use, spelled differently.
                 let asked_more = self.left.as_ref().is_some_and(|left| left.cleanups > 0);
                 if (asked_more || self.is_rebound_after(&sent)) && !self.is_leaving() {
                     self.due.insert(Due::Binding);
@@ -375,7 +400,7 @@ impl Registration {
                     self.told_left("accepted", flows, outbox, now);
                 }
             }
-            // A redirect that must not be followed has removed nothing: who sent it may have no right to.
+            // A redirect that must not be followed has removed nothing. Its sender may have no right to send it.
             Outcome::Refused { code: 300..=399, .. } if !message.contacts().is_empty() => {
                 self.give_left_up(flows, outbox, now);
             }
@@ -392,10 +417,10 @@ impl Registration {
         true
     }
 
-    /// The gateway whose turn it is holds another binding of ours, which nobody remembered: it is asked for in the place of the one that
-    /// was just removed there. Returns whether it is: one that stays after it was named as the gateway spells it is left for the next
-    /// round.
-    fn take_back_too(&mut self, bound: Bound, sent: &Sent, outbox: &mut Outbox) -> bool {
+    /// The current left gateway holds another binding of ours, which is in no record. It is asked for in place of the
+    /// one that was just removed. Returns whether it is. A binding that stays after it was named exactly as the gateway
+    /// lists it waits for the next round.
+    fn take_back_too(&mut self, bound: ConfirmedBinding, sent: &Sent, outbox: &mut Outbox) -> bool {
         let stays = bound.uri.expose() == sent.uri();
         let Some(left) = self.left.as_mut().filter(|left| left.cleanups < MAX_CLEANUPS && !stays) else { return false };
         left.cleanups += 1;
@@ -413,7 +438,8 @@ impl Registration {
         self.save(outbox, Durability::Progress);
     }
 
-    /// The gateways may share a registrar, which then takes the new binding for the old one: it is made again.
+    /// Whether the removal may have removed the new binding, too, so that it must be made again: the gateways may share
+    /// a registrar that takes the two for one.
     pub(super) fn is_rebound_after(&self, sent: &Sent) -> bool {
         let Purpose::Vacate(left) = sent.purpose() else { return false };
         let same = self.who.memory().bound.as_ref().is_some_and(|bound| bound.base() == left.base());

@@ -1,4 +1,4 @@
-//! All registrations of a client, found by account or flow, and as calls see them.
+//! All registrations of a client. Finds them by account or flow, and shows them to calls.
 
 use std::time::Duration;
 
@@ -77,7 +77,7 @@ pub(crate) fn find<'a>(registrations: &'a [Registration], account: &AccountKey) 
     registrations.iter().find(|registration| registration.key() == account)
 }
 
-/// The registration whose flow it is, in use or to a gateway that was left.
+/// The registration that a flow belongs to, either to the gateway in use or to a left one.
 pub(crate) fn owner<'a>(
     flows: &Flows,
     registrations: &'a mut [Registration],

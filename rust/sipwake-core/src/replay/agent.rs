@@ -1,4 +1,4 @@
-//! A client whose contract is written along.
+//! A client that records its inputs and outputs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -26,24 +26,31 @@ use crate::redact::Secret;
 use crate::snapshot::{RECORD, SaveId, resealed};
 use crate::user_agent::{NoSuchAccount, Unreadable, UserAgent};
 
-/// What a line takes beside its bytes.
+/// The size of a line besides its bytes.
 const LINE: usize = 160;
 
-/// A [`UserAgent`] of the same contract, which can record what passes through it. Whatever only looks at the client goes past
-/// the recorder.
+/// A [`UserAgent`] with the same functions, which can record what passes through it. Functions that only look at the
+/// client are not recorded.
 pub struct RecordedAgent {
     agent: UserAgent,
     tape: Option<Box<Tape>>,
+}
+
+/// A recording with its secrets.
+pub struct Taped {
+    lines: Vec<Line>,
+    size: usize,
+    end: End,
 }
 
 struct Tape {
     lines: Vec<Line>,
     size: usize,
     cap: usize,
-    /// The cap was reached, with these decisions.
+    /// The recording reached its largest size, with these decisions.
     full: Option<Vec<Noted>>,
     now: Now,
-    /// Names that gates have given and that are written down.
+    /// UUIDs that gates have given and that are recorded.
     judged: BTreeSet<Uuid>,
     passwords: Vec<Secret>,
 }
@@ -85,12 +92,19 @@ impl RecordedAgent {
         this
     }
 
-    /// Returns what was recorded, with stand-ins in the place of secrets; `None` where nothing is recorded.
+    /// Returns the recording, with stand-ins instead of secrets. `None` if nothing is recorded.
     pub fn recording(&mut self) -> Option<String> {
+        self.taped().map(Taped::into_file)
+    }
+
+    /// Returns what was recorded as it is, from which another thread can make the file: to find every secret in megabytes takes
+    /// a while, and a call must not wait for it.
+    pub fn taped(&mut self) -> Option<Taped> {
         let Self { agent, tape } = self;
         let tape = tape.as_deref_mut()?;
         tape.take_draws(agent);
-        Some(tape.file(decisions(agent)))
+        let (full, decisions) = (tape.full.is_some(), tape.full.clone().unwrap_or_else(|| decisions(agent)));
+        Some(Taped { lines: tape.lines.clone(), size: tape.size, end: End { full, decisions } })
     }
 
     fn enter(&mut self, now: Option<Now>, input: Input) {
@@ -116,7 +130,7 @@ impl RecordedAgent {
         tape.write(now, input, proofs);
     }
 
-    /// The account's settings with a stand-in for its password: no message ever holds that.
+    /// The account's settings with a stand-in for its password. No message ever holds the password.
     fn settings(&mut self, account: &Account) -> Box<crate::account::AccountConfig> {
         let mut config = account.config();
         if let (Credentials::Password(password), Some(tape)) = (&config.credentials, &mut self.tape) {
@@ -193,7 +207,7 @@ impl RecordedAgent {
         handle_store_failure(key: &str, reason: String; now)
             => Input::StoreFailed { key: key.to_owned(), reason: reason.clone() };
         handle_loaded(key: &str, loaded: Result<Option<&[u8]>, Unreadable>; now) => match &loaded {
-            // The black box of earlier processes is their affair, and its key nobody else's.
+            // The black box of earlier processes does not belong to this recording. Its key must stay secret.
             Ok(record) => Input::Loaded { key: key.to_owned(), record: record.filter(|_| key != RECORD).map(Bytes::from) },
             Err(Unreadable::Shut) => Input::NotLoaded { key: key.to_owned(), failed: None },
             Err(Unreadable::Failed(reason)) => Input::NotLoaded { key: key.to_owned(), failed: Some(reason.clone()) },
@@ -203,7 +217,7 @@ impl RecordedAgent {
             => Input::SetDoNotDisturb { account: key.clone(), until };
     }
 
-    /// As [`UserAgent::save_opened`]; which pushes these were is not recorded.
+    /// As [`UserAgent::save_opened`]. The recording does not say which pushes these were.
     #[cfg(feature = "sealed")]
     pub fn save_opened(&mut self, record: Vec<u8>, now: Now) {
         self.enter(Some(now), Input::SaveOpened {});
@@ -226,18 +240,18 @@ impl RecordedAgent {
         output
     }
 
-    /// As [`UserAgent::poll_record`]; it has no part in a recording.
+    /// As [`UserAgent::poll_record`], which is not part of a recording.
     pub fn poll_record(&mut self) -> Option<Vec<u8>> {
         self.agent.poll_record()
     }
 
-    /// As [`UserAgent::trace_received`]; it has no part in a recording.
+    /// As [`UserAgent::trace_received`], which is not part of a recording.
     pub fn trace_received(&mut self, trace: bool) {
         self.agent.trace_received(trace);
     }
 }
 
-/// What this process decided.
+/// The decisions of this process.
 pub(super) fn decisions(agent: &UserAgent) -> Vec<Noted> {
     const STARTED: u16 = 100;
     let decisions = agent.report(None, Now::new(Duration::ZERO, Duration::ZERO)).decisions;
@@ -246,7 +260,7 @@ pub(super) fn decisions(agent: &UserAgent) -> Vec<Noted> {
 }
 
 impl Out {
-    /// Returns `None` for what is only shown in a trace.
+    /// Returns `None` for an output that only a trace shows.
     pub(super) fn of(output: Option<&Output>) -> Option<Self> {
         Some(match output {
             None => Self::Done {},
@@ -270,7 +284,7 @@ impl Out {
     }
 }
 
-/// Returns the event's name, and of a call what changed.
+/// Returns the event's name and, for a call, what changed.
 fn name(event: &Event) -> String {
     let word = |shown: String| shown.split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default().to_owned();
     match event {
@@ -318,14 +332,17 @@ impl Tape {
         self.size += LINE / 4 + if let Out::Transmit { bytes, .. } = &out { bytes.0.len() } else { 0 };
         line.out.push(out);
     }
+}
 
-    fn file(&self, decisions: Vec<Noted>) -> String {
+impl Taped {
+    /// Makes the file, with stand-ins in the place of secrets.
+    pub fn into_file(self) -> String {
         let mut mask = Mask::default();
         self.learn(&mut mask);
-        let mut lines = self.lines.clone();
+        let Self { mut lines, size, end } = self;
         mask_streams(&mut lines, &mask);
-        let mut file = String::with_capacity(self.size);
-        // Numbers, texts and lists: nothing in it can fail.
+        let mut file = String::with_capacity(size);
+        // These are numbers, texts and lists, so this cannot fail.
         let mut write = |value: serde_json::Result<String>| {
             let _ = writeln!(file, "{}", value.unwrap_or_default());
         };
@@ -340,8 +357,7 @@ impl Tape {
             let masked = serde_json::to_value(&line).map(|value| masked(value, &mask));
             write(masked.and_then(|value| serde_json::to_string(&value)));
         }
-        let (full, decisions) = (self.full.is_some(), self.full.clone().unwrap_or(decisions));
-        write(serde_json::to_string(&Last { end: End { full, decisions } }));
+        write(serde_json::to_string(&Last { end }));
         file
     }
 
@@ -373,7 +389,7 @@ impl Tape {
                 }
             }
         }
-        // Pieces of a stream are learnt from together: a token may stand across two.
+        // The pieces of a stream are joined first, because a token may be split between two of them.
         let mut streams: BTreeMap<(bool, u64), Zeroizing<Vec<u8>>> = BTreeMap::new();
         for line in &lines {
             if let Input::Received { flow, bytes } = &line.input {
@@ -392,8 +408,14 @@ impl Tape {
     }
 }
 
+impl std::fmt::Debug for Taped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Taped({} lines)", self.lines.len())
+    }
+}
+
 impl Line {
-    /// What came and went as messages, except what streams brought.
+    /// The messages that came or went. `mask_streams` handles those from streams.
     fn bytes_mut(&mut self) -> impl Iterator<Item = &mut Bytes> {
         let came = match &mut self.input {
             Input::Received { bytes, .. } | Input::Stranger { bytes, .. } => Some(bytes),
@@ -416,7 +438,7 @@ impl Line {
     }
 }
 
-/// Masks what streams brought as a whole, and cuts it as it came: a stand-in is as long as the secret.
+/// Masks the bytes of each stream as a whole, and cuts them into the same pieces. A stand-in is as long as the secret.
 fn mask_streams(lines: &mut [Line], mask: &Mask) {
     let mut streams = BTreeSet::new();
     for line in lines.iter() {
@@ -450,7 +472,7 @@ fn mask_streams(lines: &mut [Line], mask: &Mask) {
     }
 }
 
-/// Learns what a stored record keeps secret.
+/// Learns the secrets of a stored record.
 fn learn_record(value: &serde_json::Value, mask: &mut Mask) {
     match value {
         serde_json::Value::Object(fields) => {
@@ -467,7 +489,7 @@ fn learn_record(value: &serde_json::Value, mask: &mut Mask) {
     }
 }
 
-/// Masks every text that is left. What was masked already stays as it is.
+/// Masks all texts that are left. Masked texts stay as they are.
 fn masked(value: serde_json::Value, mask: &Mask) -> serde_json::Value {
     use serde_json::Value;
     match value {

@@ -1,17 +1,18 @@
-//! Puts stand-ins of the same length in the place of secrets.
+//! Replaces secrets by stand-ins of the same length.
 //!
-//! A token must be the same everywhere, or the core would take it for another: each secret that can come again has its own
-//! stand-in, of the same kinds of characters, put in wherever it stands, also escaped, in another case or cut short. What the core
-//! never compares (digests, `X-PIID`, keys of media, texts) is blanked where its syntax shows it.
+//! A token must be the same everywhere, or the core would take it for another one. So each secret that can come again
+//! has its own stand-in, made of the same kinds of characters. It replaces the secret everywhere, also escaped, in
+//! another case or cut short. What the core never compares (digests, `X-PIID`, keys of media, texts) is blanked where
+//! the syntax shows it.
 
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-/// A shorter text than this is no token of any provider, and would be found everywhere.
+/// A text shorter than this is no provider's token, and would match everywhere.
 const SHORTEST: usize = 8;
-/// So many characters of a secret are taken for it where a server has cut it short.
+/// If a server has cut a secret short, this many characters of it count as the secret.
 const CUT: usize = 16;
-/// Parameters whose values are learnt, whoever they belong to.
+/// Parameters with secret values, our own or others'.
 const PARAMETERS: [&[u8]; 6] = [b"pn-prid=", b"pn-tok=", b"push-token-id=", b"device-uid=", b"pn-purr=", b"pnspurr="];
 /// Stands for a right `rspauth`.
 pub(super) const RIGHT: u8 = b'r';
@@ -31,7 +32,7 @@ struct Secret {
 }
 
 impl Mask {
-    /// Takes a secret that may stand anywhere.
+    /// Learns a secret that may be anywhere.
     pub(super) fn learn(&mut self, secret: &[u8]) {
         if secret.len() < SHORTEST || self.secrets.iter().any(|known| known.text.eq_ignore_ascii_case(secret)) {
             return;
@@ -40,14 +41,14 @@ impl Mask {
         self.secrets.push(Secret { text: Zeroizing::new(secret.to_vec()), stand_in });
     }
 
-    /// Takes what would be a right proof of the server.
+    /// Learns a right proof of the server.
     pub(super) fn expect(&mut self, proof: &Zeroizing<String>) {
         if !self.proofs.contains(proof) {
             self.proofs.push(proof.clone());
         }
     }
 
-    /// Learns the tokens that a message, or a record, names.
+    /// Learns the tokens in a message or a record.
     pub(super) fn learn_from(&mut self, bytes: &[u8]) {
         for parameter in PARAMETERS {
             for at in find(bytes, parameter) {
@@ -59,7 +60,7 @@ impl Mask {
         }
         for at in find(bytes, b"x-mpush:") {
             let value = line(&bytes[at..]).trim_ascii();
-            // [ENV:]PROVIDER:PACKAGE:TOKEN, and only the token may hold further colons.
+            // [ENV:]PROVIDER:PACKAGE:TOKEN. Only the token may hold more colons.
             let before = if matches!(value.get(..2), Some(b"s:" | b"p:" | b"d:")) { 3 } else { 2 };
             let mut colons = value.iter().enumerate().filter(|(_, byte)| **byte == b':').map(|(at, _)| at);
             if let Some(colon) = colons.nth(before - 1) {
@@ -68,7 +69,7 @@ impl Mask {
         }
     }
 
-    /// Takes what is not known yet of a value: some join two tokens.
+    /// Learns the parts of a value that are not known yet. Some values join two tokens.
     fn learn_rest(&mut self, value: &[u8]) {
         let (mut begin, mut at) = (0, 0);
         while at < value.len() {
@@ -84,13 +85,13 @@ impl Mask {
         self.learn(&value[begin..]);
     }
 
-    /// The secret that stands here, and how much of it.
+    /// The secret at this place, and how much of it is there.
     fn at(&self, bytes: &[u8]) -> Option<((usize, Written), &Secret)> {
         let standing = self.secrets.iter().map(|secret| (secret.at(bytes), secret));
         standing.filter(|((count, _), _)| *count > 0).max_by_key(|((count, _), _)| *count)
     }
 
-    /// Puts the stand-ins in.
+    /// Replaces the secrets by their stand-ins.
     pub(super) fn apply(&self, bytes: &mut [u8]) {
         blank(bytes, &self.proofs);
         let mut begins = [false; 256];
@@ -112,12 +113,12 @@ impl Mask {
     pub(super) fn text(&self, text: &str) -> String {
         let mut bytes = text.as_bytes().to_vec();
         self.apply(&mut bytes);
-        // Each character of a secret that is replaced is ASCII, by another one.
+        // Only ASCII characters of a secret are replaced, by other ASCII characters.
         String::from_utf8(bytes).unwrap_or_default()
     }
 }
 
-/// How a text is written where it stands.
+/// The form in which a text is written.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Written {
     Plainly,
@@ -126,7 +127,7 @@ enum Written {
 }
 
 impl Secret {
-    /// How many of its characters stand here, and how; none where these are too few.
+    /// How many of its characters are here, and in which form. 0 if there are too few.
     fn at(&self, bytes: &[u8]) -> (usize, Written) {
         let plainly = (self.count(bytes, Written::Plainly), Written::Plainly);
         let escaped = (self.count(bytes, Written::Escaped), Written::Escaped);
@@ -151,7 +152,7 @@ impl Secret {
             let Some((found, length)) = read(&bytes[at..], written) else { break };
             let upper = found.is_ascii_uppercase();
             let becomes = if upper { becomes.to_ascii_uppercase() } else { becomes.to_ascii_lowercase() };
-            // What is escaped is punctuation most of the time, which stays.
+            // An escaped character is mostly punctuation, which stays.
             if was.is_ascii_alphanumeric() {
                 match &mut bytes[at..at + length] {
                     [byte] => *byte = becomes,
@@ -196,7 +197,8 @@ fn hex(digit: u8) -> Option<u8> {
     char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }
 
-/// Returns a text that tells of a secret its length and kinds of characters alone. The same number gives the same.
+/// Returns a text that shows only the length of a secret and the kinds of its characters. The same number gives the
+/// same text.
 pub(super) fn stand_in(purpose: &str, number: usize, secret: &[u8]) -> Vec<u8> {
     let block = |block: usize| Sha256::digest(format!("sipwake {purpose} {number} {block}"));
     let chosen = |at: usize| block(at / 32)[at % 32];
@@ -214,7 +216,7 @@ pub(super) fn stand_in(purpose: &str, number: usize, secret: &[u8]) -> Vec<u8> {
         .collect()
 }
 
-/// Blanks what shows itself by its syntax.
+/// Blanks the secrets that the syntax of a message shows.
 pub(super) fn blank(bytes: &mut [u8], proofs: &[Zeroizing<String>]) {
     for at in find(bytes, b"response=") {
         let value = value(bytes, at);
@@ -223,7 +225,7 @@ pub(super) fn blank(bytes: &mut [u8], proofs: &[Zeroizing<String>]) {
     for at in find(bytes, b"rspauth=") {
         let value = value(bytes, at);
         let right = proofs.iter().any(|proof| proof.as_bytes().eq_ignore_ascii_case(&bytes[value.clone()]));
-        // What was blanked before stays.
+        // A proof that was blanked before stays.
         if !bytes[value.clone()].iter().all(|byte| *byte == RIGHT) {
             fill(&mut bytes[value], if right { RIGHT } else { WRONG });
         }
@@ -255,7 +257,7 @@ pub(super) fn blank(bytes: &mut [u8], proofs: &[Zeroizing<String>]) {
     }
 }
 
-/// Where the text of a MESSAGE stands, behind its Request-URI's scheme; with RFC 3862, behind both of its heads.
+/// Where the text of a MESSAGE begins and ends. With RFC 3862 it follows two heads.
 fn text_of_message(message: &[u8]) -> std::ops::Range<usize> {
     let ends: Vec<usize> = find(message, b"\r\n\r\n");
     let Some(begin) = ends.first().copied() else { return 0..0 };
@@ -273,7 +275,7 @@ fn text_of_message(message: &[u8]) -> std::ops::Range<usize> {
     begin..end
 }
 
-/// Where the value of a parameter stands, without its quotes.
+/// Where the value of a parameter begins and ends, without its quotes.
 fn value(bytes: &[u8], at: usize) -> std::ops::Range<usize> {
     let quoted = bytes.get(at) == Some(&b'"');
     let begin = at + usize::from(quoted);
@@ -293,7 +295,7 @@ fn fill(bytes: &mut [u8], with: u8) {
     }
 }
 
-/// Where a word ends, in any case, wherever it stands.
+/// The end of each occurrence of a word, in upper or lower case.
 fn find(bytes: &[u8], word: &[u8]) -> Vec<usize> {
     let Some(first) = word.first() else { return Vec::new() };
     let begins = memchr::memchr2_iter(first.to_ascii_lowercase(), first.to_ascii_uppercase(), bytes);

@@ -1,9 +1,10 @@
-//! What entered the core, recorded so that the real core can play it again.
+//! The inputs of the core, recorded so that the real core can play them again.
 //!
-//! [`RecordedAgent`] is a [`UserAgent`](crate::user_agent::UserAgent) whose contract is written along: every input with its time, what
-//! was drawn at random, and every output. [`Recording`] reads the file and plays it: the same decisions and the same bytes must
-//! come out. A recording holds names, numbers and addresses, so that it takes the user's consent; it holds no password, digest,
-//! token, `X-PIID` or key: `mask` puts stand-ins of the same length in their place, by which the replay is run.
+//! [`RecordedAgent`] is a [`UserAgent`](crate::user_agent::UserAgent) that records every input with its time, every
+//! random value, and every output. [`Recording`] reads the file and plays it. The same decisions and the same bytes
+//! must come out. A recording has names, numbers and addresses, so it needs the user's consent. It has no password,
+//! digest, token, `X-PIID` or key: `mask` replaces them by stand-ins of the same length, and the replay runs with
+//! those.
 //!
 //! ```text
 //! file  = head LF *(step LF) end LF                                       ; JSON each
@@ -22,7 +23,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
-pub use self::agent::RecordedAgent;
+pub use self::agent::{RecordedAgent, Taped};
 pub use self::play::{Difference, Played, Step};
 use crate::account::{AccountConfig, AccountKey, Transport};
 use crate::call::{CallPolicy, Decline, HangUp};
@@ -35,7 +36,7 @@ use crate::push::{PushConfig, PushToken};
 use crate::random::Draw;
 use crate::record::{Noted, Version};
 
-/// The form of a recording. One of another form is not read.
+/// The form of a recording. Recordings of other forms are not read.
 const FORM: u64 = 1;
 /// The largest recording that is read, in bytes.
 const MAX_FILE: usize = 64 * 1024 * 1024;
@@ -89,12 +90,12 @@ struct Last {
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct End {
-    /// The cap was reached: what happened afterwards is missing.
+    /// The recording reached its largest size. What happened afterwards is missing.
     full: bool,
     decisions: Vec<Noted>,
 }
 
-/// One input, and what followed from it.
+/// One input, and the outputs that followed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Line {
     boot: u64,
@@ -105,7 +106,7 @@ struct Line {
     drawn: Vec<Draw>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     out: Vec<Out>,
-    /// What `rspauth` would have been right when this came. Never written.
+    /// Every `rspauth` that would have been right when this came. It is never written.
     #[serde(skip)]
     proofs: Vec<Zeroizing<String>>,
 }
@@ -116,7 +117,7 @@ impl Line {
     }
 }
 
-/// What enters the core, by the names of the contract.
+/// The inputs of the core, by the names of its functions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Input {
@@ -188,7 +189,7 @@ enum Input {
     AllowUnsolicitedCalls {
         allow: bool,
     },
-    /// A gate, outside of the core, gave a push this name.
+    /// A gate, which is outside the core, gave this UUID to a push.
     Judged {
         call: String,
         push: Side,
@@ -267,7 +268,7 @@ enum Input {
     },
 }
 
-/// What the driver was asked to do.
+/// What the driver has to do.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Out {
@@ -307,7 +308,7 @@ enum Out {
     Done {},
 }
 
-/// A push as the client takes it.
+/// A push in the form that the client takes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct TapedPush {
     kind: ActionKind,
@@ -328,7 +329,7 @@ struct TapedPush {
 }
 
 impl TapedPush {
-    /// Without title and text: they are the user's own, and nothing is decided by them.
+    /// Leaves out title and text. They belong to the user, and no decision depends on them.
     fn of(push: &PushAction) -> Self {
         let PushAction { kind, channel, account, caller, display_name, identity, .. } = push.clone();
         let PushAction { duty, vendor, problem, uuid, deadline, downgraded, unverified, age, judged, .. } = *push;
@@ -376,11 +377,11 @@ impl TapedPush {
     }
 }
 
-/// Bytes, wiped when dropped. In the file they are a text, or `hex:` and their digits where they are none.
+/// Bytes that are wiped when they are dropped. In the file they are a text or, if they are not text, `hex:` and digits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Bytes(Zeroizing<Vec<u8>>);
 
-/// Stands before bytes that are no text.
+/// Precedes bytes that are not text.
 const HEX: &str = "hex:";
 
 impl From<&[u8]> for Bytes {
@@ -468,8 +469,11 @@ impl Recording {
     }
 }
 
-/// What serde says may hold words of the file.
+/// Returns the error for a line. The text may quote the file.
 fn wrong(line: usize, error: &serde_json::Error) -> RecordingError {
-    let reason = error.to_string().chars().filter(|c| !c.is_control()).take(120).collect();
-    RecordingError::Wrong { line, reason }
+    // The error has a line number of its own.
+    let said = error.to_string();
+    let said = said.rsplit_once(" at line ").map_or(said.as_str(), |(reason, _)| reason);
+    let reason: String = said.chars().filter(|c| !c.is_control()).take(120).collect();
+    RecordingError::Wrong { line, reason: format!("{reason} (column {})", error.column()) }
 }

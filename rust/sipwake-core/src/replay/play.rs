@@ -1,4 +1,4 @@
-//! Runs the real core on a recording.
+//! Plays a recording with the real core.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,33 +18,33 @@ use crate::record::{Id, Noted};
 use crate::snapshot::SaveId;
 use crate::user_agent::{Unreadable, UserAgent};
 
-/// What became of a replay.
+/// The result of a replay.
 #[derive(Debug)]
 pub struct Played {
-    /// Each input, and what followed from it.
+    /// Each input with its outputs.
     pub steps: Vec<Step>,
     /// What was decided.
     pub decisions: Vec<Noted>,
-    /// Where this core and the recorded one part; nothing after it was played.
+    /// The first difference between this core and the recorded one. Nothing after it was played.
     pub difference: Option<Difference>,
-    /// The recording reached its cap: what happened afterwards is missing.
+    /// The recording reached its largest size. What happened afterwards is missing.
     pub full: bool,
 }
 
-/// One input, and what followed from it.
+/// One input with its outputs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
-    /// When: time since the recording began.
+    /// When it came, since the recording began.
     pub at: Duration,
-    /// What entered, in the words of the file; messages are left out.
+    /// The input in the words of the file, without messages.
     pub input: String,
-    /// The message that came.
+    /// The message that came in.
     pub received: Option<Vec<u8>>,
-    /// The messages that went.
+    /// The messages that were sent.
     pub sent: Vec<Vec<u8>>,
 }
 
-/// Where the replay parts from the recording.
+/// The first difference between replay and recording.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: recorded {recorded}; replayed {replayed}")]
 pub struct Difference {
@@ -57,7 +57,7 @@ pub struct Difference {
 }
 
 impl Recording {
-    /// Runs the real core on it, up to the first difference.
+    /// Plays the recording with the real core, up to the first difference.
     ///
     /// The network, the clocks, the store, the app's commands and the random values are the recorded ones. The password
     /// is a stand-in, so that digests and `X-PIID` are blanked before they are compared.
@@ -107,11 +107,12 @@ impl Recording {
         played
     }
 
-    /// Names in the black box are hashes under a key that is not recorded: they are compared by who came first.
+    /// Compares the decisions. The names in the black box are hashes with a key that is not recorded, so they are
+    /// numbered in the order in which they appear.
     fn compare(&self, replayed: &[Noted]) -> Option<Difference> {
         let line = self.lines.len() + 2;
         let (recorded, replayed) = (renamed(&self.end.decisions), renamed(replayed));
-        // If there are many decisions, the oldest are gone, in the recorded process sooner than here.
+        // If there are many decisions, the oldest are dropped. The recorded process dropped them sooner.
         let skipped = replayed.len().saturating_sub(recorded.len());
         let whole = self.end.decisions.first().is_some_and(|noted| noted.code == 100);
         if recorded.len() != replayed.len() && (whole || recorded.len() > replayed.len()) {
@@ -138,7 +139,7 @@ fn renamed(decisions: &[Noted]) -> Vec<String> {
     decisions.iter().map(&mut shown).collect()
 }
 
-/// Returns `None` for an output that has no part in a recording.
+/// Returns `None` for an output that is not part of a recording.
 fn next(agent: &mut UserAgent) -> Option<Out> {
     Out::of(agent.poll_output().as_ref())
 }
@@ -164,7 +165,7 @@ impl Line {
         Step { at: Duration::ZERO, input, received, sent: Vec::new() }
     }
 
-    /// The first line.
+    /// Starts a client as the first line says.
     fn start(&self) -> UserAgent {
         let mut random = Random::new([0; 32]);
         random.tape(Draws::followed(&self.drawn));
@@ -176,7 +177,7 @@ impl Line {
         let now = self.now();
         let uuid = |call: &String| Uuid::parse_str(call).unwrap_or_default();
         match &self.input {
-            // Checked when it was read: it is the first line.
+            // The first line only. The reader has checked it.
             Input::Start { .. } => {}
             Input::AddAccount { account, push, stored } => {
                 let parsed = Account::parse((**account).clone());
@@ -263,7 +264,7 @@ impl Line {
     }
 }
 
-/// Puts a right `rspauth`, which the stand-in of the password has, where a right one came.
+/// If a right `rspauth` came, puts in one that is right for the stand-in of the password.
 fn prove(bytes: &mut [u8], agent: &UserAgent, flow: FlowId) {
     const NAME: &[u8] = b"rspauth=";
     let Some(at) = bytes.windows(NAME.len()).position(|window| window.eq_ignore_ascii_case(NAME)) else { return };
@@ -274,7 +275,7 @@ fn prove(bytes: &mut [u8], agent: &UserAgent, flow: FlowId) {
     }
 }
 
-/// Shows one input in a line: its name and its fields.
+/// Shows an input in one line: its name and its fields.
 fn in_words(value: &serde_json::Value) -> String {
     let shown = value.to_string();
     let mut shown: String = shown.chars().take(160).collect();

@@ -1,8 +1,8 @@
-//! Pushes that nobody on the path can read. What Google, Apple or a gateway carries is sealed for this phone only.
+//! Pushes that nobody on the path can read. Google, Apple or a gateway carries them, and only this phone can open them.
 //!
-//! Two envelopes are opened. `aes128gcm` of web push (RFC 8188, RFC 8291) seals to a key pair that the phone made; any
-//! web-push library writes it. The other one is for servers that hand a key over on a secure way. `docs/sealed.md` has both
-//! forms, and says what stays readable.
+//! There are two envelopes. `aes128gcm` of web push (RFC 8188, RFC 8291) seals for a key pair that the phone made. Any
+//! web-push library writes it. The other envelope is for servers that hand over a key on a secure way. `docs/sealed.md`
+//! describes both, and says what stays readable.
 
 mod shared_key;
 mod web_push;
@@ -31,12 +31,12 @@ pub const PUSHES_OPENED: &str = "pushes-opened";
 pub const MAX_CONTENT: usize = 2800;
 /// The longest text under `sealed`: the longest content with its overhead, in base64, and some room.
 const MAX_SEALED: usize = 6 * 1024;
-/// How long a former key pair opens what was under way: no push service keeps a message for longer.
+/// How long a former key pair still opens pushes. No push service keeps a message for longer.
 const FORMER: Duration = Duration::from_secs(30 * 24 * 3600);
 const MAX_FORMER: usize = 4;
-/// Imported keys.
+/// How many imported keys there may be.
 const MAX_SHARED: usize = 16;
-/// Pushes that are remembered, so that none is taken twice.
+/// How many opened pushes are remembered, so that none is accepted twice.
 const MAX_OPENED: usize = 512;
 
 /// The public part, for the server. Anybody who has both values can seal pushes for this phone.
@@ -58,7 +58,7 @@ pub enum KeyError {
     #[error("key: must be 32 bytes in base64url")]
     Key,
     /// There are 16 already: remove one.
-    #[error("key: there are 16 already")]
+    #[error("key: there are already 16 keys")]
     TooMany,
 }
 
@@ -67,29 +67,29 @@ pub enum KeyError {
 pub struct PushKeys {
     current: Option<KeyPair>,
     #[serde(default)]
-    former: Vec<Former>,
+    former: Vec<FormerKey>,
     #[serde(default)]
     shared: Vec<SharedKey>,
     #[serde(skip)]
     opened: Opened,
-    /// The keys are not here, and nobody knows which there are.
+    /// The keys cannot be read. Nobody knows which ones there are.
     #[serde(skip)]
     unreadable: bool,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Former {
+struct FormerKey {
     pair: KeyPair,
-    /// Wall time, in seconds since 1970, until which it opens pushes.
+    /// Until when the key opens pushes: wall time, in seconds since 1970.
     until: u64,
 }
 
-/// Hashes of the pushes that were opened, the oldest first.
+/// Hashes of the pushes that were opened, oldest first.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Opened(VecDeque<u64>);
 
 impl Opened {
-    /// Notes a push. Returns `false` for one that was noted before.
+    /// Notes a push. Returns `false` if it was noted before.
     fn note(&mut self, unique: &[u8]) -> bool {
         let digest = Sha256::digest(unique);
         let hash = u64::from_be_bytes(digest[..8].try_into().expect("eight bytes"));
@@ -105,22 +105,24 @@ impl Opened {
 }
 
 impl PushKeys {
-    /// Stands for keys that cannot be read now: it opens nothing, and says of what is sealed that it may open later.
+    /// Returns a stand-in for keys that cannot be read now. It opens nothing, and says of a sealed push that it may
+    /// open later.
     pub fn unreadable() -> Self {
         Self { unreadable: true, ..Self::default() }
     }
 
-    /// Whether there is any key: a push may be sealed for this phone.
+    /// Returns `true` if there is no key, so that no push can be sealed for this phone.
     pub fn is_empty(&self) -> bool {
         self.current.is_none() && self.former.is_empty() && self.shared.is_empty()
     }
 
-    /// The public part of the present key pair, for the server; `None` before [`create`](Self::create).
+    /// Returns the public part of the present key pair, for the server, or `None` before [`create`](Self::create).
     pub fn public(&self) -> Option<PushKey> {
         self.current.as_ref().map(KeyPair::public)
     }
 
-    /// Returns the public part of the present key pair, which is made if there is none. `fill` must give unguessable bytes.
+    /// Returns the public part of the present key pair. If there is none, it makes one. `fill` must give unguessable
+    /// bytes.
     pub fn create(&mut self, fill: impl FnMut(&mut [u8])) -> PushKey {
         self.current.get_or_insert_with(|| KeyPair::generate(fill)).public()
     }
@@ -130,7 +132,7 @@ impl PushKeys {
         let until = wall.saturating_add(FORMER).as_secs();
         self.former.retain(|former| former.until > wall.as_secs());
         if let Some(pair) = self.current.replace(KeyPair::generate(fill)) {
-            self.former.insert(0, Former { pair, until });
+            self.former.insert(0, FormerKey { pair, until });
             self.former.truncate(MAX_FORMER);
         }
         self.create(|_| unreachable!("there is one"))
@@ -140,7 +142,7 @@ impl PushKeys {
     /// replaces the key.
     ///
     /// # Errors
-    /// [`KeyError`], which says what is wrong with it. Nothing has changed then.
+    /// [`KeyError`] says what is wrong with the key. Then nothing has changed.
     pub fn import(&mut self, id: &str, key: &str) -> Result<(), KeyError> {
         let key = SharedKey::parse(id, key)?;
         let others = self.shared.iter().filter(|known| known.id() != id).count();
@@ -159,7 +161,7 @@ impl PushKeys {
         self.shared.len() < before
     }
 
-    /// Takes up which pushes an earlier process has opened.
+    /// Takes over which pushes an earlier process has opened.
     fn recall(&mut self, earlier: Opened) {
         let since = std::mem::replace(&mut self.opened, earlier);
         for hash in since.0.into_iter().filter(|hash| !self.opened.0.contains(hash)).collect::<Vec<_>>() {
@@ -171,7 +173,7 @@ impl PushKeys {
     /// Opens the text that a payload has under `sealed`. `wall` is the time since 1970.
     ///
     /// # Errors
-    /// [`Unopened`]; nothing is noted then.
+    /// [`Unopened`]. Then nothing is noted.
     pub fn open(&mut self, sealed: &str, wall: Duration) -> Result<HashMap<String, String>, Unopened> {
         let sealed = sealed.trim();
         if sealed.len() > MAX_SEALED {
@@ -187,10 +189,10 @@ impl PushKeys {
         self.open_body(&body, wall)
     }
 
-    /// Opens the body of a web push as it came, for instance from UnifiedPush. `wall` is the time since 1970.
+    /// Opens the unchanged body of a web push, for instance from UnifiedPush. `wall` is the time since 1970.
     ///
     /// # Errors
-    /// [`Unopened`]; nothing is noted then.
+    /// [`Unopened`]. Then nothing is noted.
     pub fn open_body(&mut self, body: &[u8], wall: Duration) -> Result<HashMap<String, String>, Unopened> {
         let message = web_push::Message::parse(body)?;
         let alive = self.former.iter().filter(|former| former.until > wall.as_secs()).map(|former| &former.pair);
@@ -199,16 +201,16 @@ impl PushKeys {
         self.read(message.unique(), content?)
     }
 
-    /// Whether bytes have the form of a web push's body.
+    /// Whether bytes have the form of a web push's body, even if they are torn or too large.
     pub(crate) fn is_envelope(body: &[u8]) -> bool {
-        web_push::Message::parse(body).is_ok()
+        web_push::is_envelope(body)
     }
 
     fn is_for_nobody(&self) -> Unopened {
         if self.unreadable { Unopened::KeysUnreadable } else { Unopened::Foreign }
     }
 
-    /// Returns the keys as a record, to be stored as [`PUSH_KEYS`]. Overwrite it once it is stored.
+    /// Returns the keys as a record. Store it as [`PUSH_KEYS`], then overwrite it in memory.
     pub fn to_record(&self) -> Vec<u8> {
         seal(self)
     }
@@ -216,12 +218,12 @@ impl PushKeys {
     /// Reads the record [`PUSH_KEYS`].
     ///
     /// # Errors
-    /// [`Damage`], if it is none.
+    /// [`Damage`] if it is not such a record.
     pub fn from_record(record: &[u8]) -> Result<Self, Damage> {
         open(record)
     }
 
-    /// Returns which pushes were opened as a record, to be stored as [`PUSHES_OPENED`].
+    /// Returns which pushes were opened, as a record. Store it as [`PUSHES_OPENED`].
     pub fn opened_record(&self) -> Vec<u8> {
         seal(&self.opened)
     }
@@ -229,7 +231,7 @@ impl PushKeys {
     /// Takes up the record [`PUSHES_OPENED`] of an earlier process.
     ///
     /// # Errors
-    /// [`Damage`], if it is none.
+    /// [`Damage`] if it is not such a record.
     pub fn recall_record(&mut self, record: &[u8]) -> Result<(), Damage> {
         self.recall(open(record)?);
         Ok(())
@@ -249,7 +251,7 @@ impl PushKeys {
     }
 }
 
-/// Reads base64 in either alphabet, padded or not: servers write both.
+/// Reads base64 in either alphabet, with or without padding. Servers write all of them.
 fn decode(text: &str) -> Option<Vec<u8>> {
     let url_safe = |letter| match letter {
         '+' => '-',
@@ -259,7 +261,7 @@ fn decode(text: &str) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode(text.trim_end_matches('=').chars().map(url_safe).collect::<String>()).ok()
 }
 
-/// What was sealed, wiped when dropped.
+/// Decrypted content, which is wiped when it is dropped.
 #[derive(Zeroize, ZeroizeOnDrop)]
 struct Content(Vec<u8>);
 

@@ -1,10 +1,10 @@
-//! The envelope for servers that hand a key over on a secure way: AES-256-GCM.
+//! The envelope for servers that pass on a key in a secure way: AES-256-GCM.
 //!
 //! ```text
 //! "k1." key-id "." base64url(nonce, 12 bytes) "." base64url(ciphertext and tag)
 //! ```
 //!
-//! What stands before the nonce is authenticated as well. A nonce is used once for a key.
+//! Everything before the nonce is authenticated, too. A nonce is used only once with a key.
 
 use aes_gcm::aead::{Aead as _, Payload};
 use aes_gcm::{Aes256Gcm, KeyInit as _, Nonce};
@@ -14,14 +14,14 @@ use zeroize::Zeroizing;
 use super::{Content, KeyError, MAX_CONTENT, Unopened, decode};
 use crate::redact::Secret;
 
-/// The version, by which the envelope is told from `aes128gcm`.
+/// The version at the start. It tells this envelope from `aes128gcm`.
 pub(super) const PREFIX: &str = "k1.";
 const MAX_ID: usize = 64;
 const KEY: usize = 32;
 const NONCE: usize = 12;
 const TAG: usize = 16;
 
-/// A key that a server has handed over.
+/// A key that came from a server.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct SharedKey {
     id: String,
@@ -49,7 +49,7 @@ fn decoded(key: &str) -> Option<Zeroizing<Vec<u8>>> {
     decode(key).map(Zeroizing::new).filter(|key| key.len() == KEY)
 }
 
-/// Opens what stands behind the version. Returns what no two envelopes have in common, and the content.
+/// Opens what follows the version. Returns the part that is different in each envelope, and the content.
 pub(super) fn open(keys: &[SharedKey], envelope: &str) -> Result<(Vec<u8>, Content), Unopened> {
     let mut parts = envelope.split('.');
     let (Some(id), Some(nonce), Some(sealed), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {

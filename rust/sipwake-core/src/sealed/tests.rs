@@ -1,5 +1,5 @@
-//! What other people's libraries sealed: `http-ece` (PyPI) and `web-push` (npm) for web push, Python's `cryptography` for the
-//! keys that a server hands over. `tests/sealed` seals afresh with them; what stands in `fixtures/sealed.json` came from there.
+//! Tests with what other libraries sealed: `http-ece` (PyPI) and `web-push` (npm) for web push, Python's `cryptography`
+//! for the keys from a server. `tests/sealed` seals again with them. `fixtures/sealed.json` came from there.
 
 use super::*;
 
@@ -19,7 +19,7 @@ fn keys() -> PushKeys {
 }
 
 #[test]
-fn what_any_library_sealed_for_this_phone_opens_once() {
+fn a_push_sealed_by_other_libraries_opens_once() {
     let mut keys = keys();
     let public = keys.public().expect("there is a pair");
     assert_eq!((public.p256dh, public.auth), (fixture("p256dh"), fixture("auth")));
@@ -51,7 +51,7 @@ fn base64_opens_in_either_alphabet_with_or_without_padding() {
 }
 
 #[test]
-fn what_does_not_open_says_why_and_is_not_noted() {
+fn a_push_that_does_not_open_says_why_and_is_not_remembered() {
     let mut keys = keys();
     for (name, why) in [
         ("for_another_phone", Unopened::Foreign),
@@ -73,19 +73,19 @@ fn what_does_not_open_says_why_and_is_not_noted() {
 }
 
 #[test]
-fn a_push_that_was_cut_changed_or_enlarged_anywhere_does_not_open() {
+fn a_push_that_was_cut_changed_or_extended_does_not_open() {
     for name in ["by_web_push", "by_shared_key"] {
         let (mut keys, whole) = (keys(), fixture(name));
         for end in 0..whole.len() {
             assert!(keys.open(&whole[..end], NOW).is_err(), "{name} up to {end}");
-            // The record's size, bytes 16 to 19, says nothing and is not sealed (RFC 8188 section 2.1).
+            // Bytes 16 to 19 are the record size. It has no meaning here, and it is not sealed (RFC 8188 section 2.1).
             if name == "by_web_push" && (21..27).contains(&end) {
                 continue;
             }
             let mut changed = whole.clone().into_bytes();
             changed[end] = if changed[end] == b'A' { b'B' } else { b'A' };
             let changed = String::from_utf8(changed).expect("ASCII");
-            // The last letter of base64 has bits that mean nothing; those must be zero.
+            // Some bits of base64's last letter have no meaning. They must be zero.
             assert!(keys.open(&changed, NOW).is_err(), "{name} changed at {end}");
         }
         assert!(keys.open(&format!("{whole}AAAA"), NOW).is_err(), "{name} enlarged");
@@ -98,7 +98,7 @@ fn a_push_that_was_cut_changed_or_enlarged_anywhere_does_not_open() {
 }
 
 #[test]
-fn a_former_pair_opens_what_was_under_way_for_thirty_days() {
+fn a_former_key_pair_opens_pushes_for_thirty_days() {
     let mut keys = keys();
     let mut byte = 0;
     let mut fill = |bytes: &mut [u8]| bytes.fill_with(|| (byte = u8::wrapping_add(byte, 37), byte).1);
@@ -118,7 +118,7 @@ fn a_former_pair_opens_what_was_under_way_for_thirty_days() {
 }
 
 #[test]
-fn what_was_opened_is_remembered_across_processes_and_bounded() {
+fn opened_pushes_are_remembered_across_processes_and_their_number_is_bounded() {
     let (mut first, mut second) = (keys(), keys());
     first.open(&fixture("by_web_push"), NOW).expect("it opens");
     let stored = first.opened_record();
@@ -135,7 +135,7 @@ fn what_was_opened_is_remembered_across_processes_and_bounded() {
 }
 
 #[test]
-fn a_key_that_is_none_is_refused_by_name() {
+fn an_invalid_key_or_id_is_refused_with_the_reason() {
     let mut keys = PushKeys::default();
     assert!(keys.is_empty() && keys.public().is_none());
     let key = fixture("shared_key");

@@ -15,7 +15,7 @@ use super::{Content, MAX_CONTENT, PushKey, Unopened};
 
 const SALT: usize = 16;
 const AUTH: usize = 16;
-/// A P-256 point, uncompressed (RFC 8291 section 3.1).
+/// An uncompressed P-256 point (RFC 8291 section 3.1).
 const POINT: usize = 65;
 /// Salt, record size, length of the key id (RFC 8188 section 2.1).
 const HEADER: usize = SALT + 4 + 1;
@@ -23,6 +23,12 @@ const HEADER: usize = SALT + 4 + 1;
 const OVERHEAD: usize = 16 + 1;
 /// Ends the content of the last record; the zeros after it are padding (RFC 8188 section 2).
 const LAST: u8 = 2;
+
+/// Whether bytes begin like a web push's body. After salt and record size come the length of the sender's key and its
+/// first byte, which is 4 for an uncompressed point. No JSON has that byte, whatever the salt looks like.
+pub(super) fn is_envelope(body: &[u8]) -> bool {
+    body.get(HEADER - 1..=HEADER) == Some(&[POINT as u8, 4])
+}
 
 /// A key pair that this phone made, and its auth secret.
 pub(super) struct KeyPair {
@@ -36,7 +42,7 @@ impl KeyPair {
         let mut auth = [0; AUTH];
         fill(&mut auth);
         let mut scalar = Zeroizing::new([0; 32]);
-        // One in four thousand million is no scalar of the curve.
+        // One number in four thousand million is not a scalar of the curve.
         loop {
             fill(scalar.as_mut_slice());
             if let Ok(secret) = SecretKey::from_slice(scalar.as_slice()) {
@@ -88,10 +94,10 @@ impl<'de> Deserialize<'de> for KeyPair {
     }
 }
 
-/// The body of a web push, taken apart.
+/// The parts of a web push's body.
 pub(super) struct Message<'a> {
     salt: &'a [u8],
-    /// The sender's key, which is made for this one message.
+    /// The sender's key. It is made for this message only.
     sender: PublicKey,
     sender_bytes: &'a [u8],
     sealed: &'a [u8],
@@ -104,7 +110,7 @@ impl<'a> Message<'a> {
         let record = u32::from_be_bytes(sizes[..4].try_into().expect("four bytes")) as usize;
         let id = usize::from(sizes[4]);
         let (sender_bytes, sealed) = rest.split_at_checked(id).ok_or(Unopened::Torn)?;
-        // One record alone (RFC 8291 section 4): more would let a middlebox cut some off unseen.
+        // Only one record is allowed (RFC 8291 section 4). With more, a middlebox could cut some off unnoticed.
         if id != POINT || sealed.len() < OVERHEAD || record < sealed.len() {
             return Err(Unopened::Torn);
         }
@@ -115,12 +121,12 @@ impl<'a> Message<'a> {
         Ok(Self { salt, sender, sender_bytes, sealed })
     }
 
-    /// What no two messages have in common.
+    /// The part that is different in each message.
     pub(super) fn unique(&self) -> &'a [u8] {
         self.salt
     }
 
-    /// `None` if it is not for this key pair.
+    /// Returns `None` if the message is not for this key pair.
     pub(super) fn open(&self, pair: &KeyPair) -> Option<Result<Content, Unopened>> {
         let (key, nonce) = self.keys(pair);
         let content = Aes128Gcm::new(key.as_slice().into()).decrypt(Nonce::from_slice(&nonce), self.sealed).ok()?;

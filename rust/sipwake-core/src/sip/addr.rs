@@ -24,7 +24,7 @@ pub struct NameAddr<'a> {
 }
 
 impl<'a> NameAddr<'a> {
-    /// Reads a From, To or route value. Returns `None` for what its grammar does not allow.
+    /// Reads a From, To or route value. Returns `None` if it breaks its grammar.
     pub fn parse(text: &'a str) -> Option<Self> {
         let text = trim(text);
         let name_end = if text.starts_with('"') { end_of_quoted(text.as_bytes(), 0)? } else { 0 };
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_told_apart_is_refused() {
+    fn ambiguous_or_broken_addresses_are_refused() {
         for text in [
             "",
             "<>",

@@ -1,4 +1,4 @@
-//! Messages as text for the wire.
+//! Writes messages as text.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -41,7 +41,7 @@ pub enum BuildError {
         name: String,
     },
     /// The request lacks a field that its response copies.
-    #[error("the request has no {0} to answer to")]
+    #[error("the request has no {0}, so no response can be built")]
     Unanswerable(&'static str),
     /// The message is longer than [`MAX_MESSAGE`].
     #[error("longer than {MAX_MESSAGE} bytes")]
@@ -62,7 +62,7 @@ pub enum BuildError {
 #[must_use = "nothing is built before finish"]
 pub struct Builder(Box<Draft>);
 
-/// In a box, because it is handed on with each header.
+/// It is boxed, because it is passed on with each header.
 struct Draft {
     text: String,
     top_via: Option<Range<usize>>,
@@ -70,7 +70,7 @@ struct Draft {
     failed: Option<BuildError>,
 }
 
-/// Enough for most messages, so that they are written without being moved.
+/// Enough for most messages, so that the text need not be moved while it grows.
 const ROOM: usize = 2560;
 
 impl Builder {
@@ -119,9 +119,9 @@ impl Builder {
         builder
     }
 
-    /// Writes into the topmost Via where the request came from: `received` when it differs from `sent-by` (RFC 3261
-    /// section 18.2.1), and both `received` and `rport` when the client asked for `rport` (RFC 3581 section 4).
-    /// What the client claimed there is replaced.
+    /// Writes into the topmost Via where the request came from: `received` if it differs from `sent-by` (RFC 3261
+    /// section 18.2.1), and both `received` and `rport` if the client asked for `rport` (RFC 3581 section 4). This
+    /// replaces the client's own values.
     pub fn source(mut self, source: SocketAddr) -> Self {
         let Some(range) = self.0.top_via.clone() else { return self };
         let Some(via) = self.0.text.get(range.clone()).and_then(Via::parse) else { return self };
@@ -166,7 +166,7 @@ impl Builder {
         self
     }
 
-    /// Adds a header whose value is these parts, one after the other.
+    /// Adds a header. Its value is these parts, one after the other.
     pub fn header_of(mut self, name: &str, parts: &[&str]) -> Self {
         if !is_token(name) || is_reserved(name) {
             return self.header(name, "");
@@ -227,7 +227,7 @@ impl Builder {
         self.0.text.push_str("\r\n");
     }
 
-    /// Copies a received value. Only control characters that could end a line are refused: others may be quoted-pairs.
+    /// Copies a received value. Only control characters that could end a line are refused. Others may be quoted-pairs.
     fn copy(&mut self, name: &'static str, value: &str, joint: &str, tail: &str) {
         if memchr::memchr3(b'\r', b'\n', 0, value.as_bytes()).is_some() {
             self.fail(BuildError::HeaderValue { name: name.to_owned() });
@@ -236,7 +236,7 @@ impl Builder {
     }
 }
 
-/// What [`Builder::body`] and [`Builder::finish`] write themselves.
+/// Whether [`Builder::body`] or [`Builder::finish`] writes this header.
 fn is_reserved(name: &str) -> bool {
     let long = expand(name.as_bytes()).unwrap_or(name);
     long.len() >= "Content-Type".len()
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_response_copies_what_tells_the_transaction() {
+    fn a_response_copies_the_headers_of_its_transaction() {
         let source = "192.0.2.9:1024".parse().expect("an address");
         let built = text(
             Builder::response(&invite(), 180, "Ringing", Some("mine"))
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn received_is_told_only_where_the_rfcs_ask_for_it() {
+    fn received_is_added_only_where_the_rfcs_ask_for_it() {
         for (via, source, told) in [
             ("SIP/2.0/UDP 192.0.2.1;branch=1", "192.0.2.1:5060", "SIP/2.0/UDP 192.0.2.1;branch=1"),
             ("SIP/2.0/UDP 192.0.2.1;branch=1", "[::ffff:192.0.2.1]:5060", "SIP/2.0/UDP 192.0.2.1;branch=1"),
@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_stand_in_a_message_is_refused() {
+    fn text_that_a_message_cannot_hold_is_refused() {
         let request = || Builder::request(&Method::Register, "sip:example.com");
         let value = |name: &str| BuildError::HeaderValue { name: name.into() };
         let reserved = |name: &str| BuildError::Reserved { name: name.into() };
@@ -355,14 +355,14 @@ mod tests {
         }
     }
 
-    /// A text that meets its edges: separators, line ends, controls, other scripts; or, as often, a good one.
+    /// A text with separators, line ends, control characters and other scripts. Half of the time it is a good one.
     fn hostile() -> impl Strategy<Value = String> {
         prop_oneof!["[a-z0-9 ;:,<>\"\\\\=@%?\r\n\t\0\u{7f}\u{85}\u{2028}é]{0,16}", "[a-z0-9]{1,16}"]
     }
 
     proptest! {
         #[test]
-        fn what_is_built_is_read_again(
+        fn a_built_message_can_be_read_again(
             headers in prop::collection::vec(("X-[a-zA-Z0-9!~.-]{1,10}", "[!-~é]([ -~é\t]{0,40}[!-~é])?"), 0..20),
             body in prop::collection::vec(any::<u8>(), 0..200),
         ) {

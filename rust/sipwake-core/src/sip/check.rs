@@ -1,4 +1,4 @@
-//! What a well-read message may still lack before it can be acted on.
+//! Checks that a message which could be read also has the fields it needs.
 
 use super::{Message, NameAddr, Via};
 
@@ -10,7 +10,7 @@ pub enum Fault {
     #[error("{0} is missing")]
     Missing(&'static str),
     /// A field that may be there once is there again.
-    #[error("{0} is there more than once")]
+    #[error("{0} appears more than once")]
     Repeated(&'static str),
     /// A field breaks its grammar or its range.
     #[error("{0} is malformed")]
@@ -23,9 +23,8 @@ pub enum Fault {
 const ONCE: [&str; 5] = ["From", "To", "Call-ID", "CSeq", "Max-Forwards"];
 
 impl Message {
-    /// Checks that the fields by which a transaction and a dialog are told are there, once and well-formed: Via,
-    /// From, To, Call-ID, CSeq, and Contact where there is one. A response may have one Via only: ours (section
-    /// 8.1.3.3).
+    /// Checks that the fields that identify a transaction and a dialog are there, once and well-formed: Via, From, To,
+    /// Call-ID, CSeq, and Contact if there is one. A response may have only one Via: ours (section 8.1.3.3).
     ///
     /// # Errors
     /// The first [`Fault`] found.
@@ -38,7 +37,7 @@ impl Message {
                 return Err(Fault::Repeated(ONCE[index]));
             }
         }
-        // Max-Forwards is missing from what RFC 2543 sent, and may be.
+        // RFC 2543 has no Max-Forwards, so it may be missing.
         if let Some(index) = (0..4).find(|&index| seen[index].is_none_or(str::is_empty)) {
             return Err(Fault::Missing(ONCE[index]));
         }

@@ -1,4 +1,4 @@
-//! Contacts: where a binding points, and what the registrar says of it.
+//! Contacts: the address that a binding leads to, and what the registrar says about it.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,14 +10,14 @@ use super::{NameAddr, ParamsRef, SipUri};
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Contact<'a> {
     name: &'a str,
-    /// The URI exactly as it was received; `*` for all bindings (RFC 3261 section 10.2.2).
+    /// The URI exactly as it was received, or `*` for all bindings (RFC 3261 section 10.2.2).
     pub uri: &'a str,
     /// The header parameters, outside the `>`. Without `<>` all parameters are of the header (section 20.10).
     pub params: ParamsRef<'a>,
 }
 
 impl<'a> Contact<'a> {
-    /// Reads one Contact value. Returns `None` for what its grammar does not allow.
+    /// Reads one Contact value. Returns `None` if it breaks its grammar.
     //
     // Contact         =  ("Contact" / "m" ) HCOLON ( STAR / (contact-param *(COMMA contact-param)))
     // contact-params  =  c-p-q / c-p-expires / contact-extension
@@ -44,12 +44,12 @@ impl<'a> Contact<'a> {
         SipUri::parse(self.uri)
     }
 
-    /// Returns the `expires` parameter, in seconds. What exceeds 32 bits is the largest number.
+    /// Returns the `expires` parameter, in seconds. A value of more than 32 bits becomes the largest number.
     pub fn expires(&self) -> Option<u32> {
         delta_seconds(self.params.value("expires")?)
     }
 
-    /// Returns how much it is preferred, in thousandths: `q`, which is 1 when absent (RFC 3261 section 20.10).
+    /// Returns the preference `q`, in thousandths. Without `q` it is 1 (RFC 3261 section 20.10).
     pub fn preference(&self) -> u16 {
         let Some(q) = self.params.value("q") else { return 1000 };
         let (whole, rest) = q.trim().split_once('.').unwrap_or((q.trim(), ""));
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn parameters_inside_the_brackets_are_of_the_uri_and_outside_of_the_header() {
+    fn parameters_inside_the_brackets_belong_to_the_uri_and_outside_to_the_header() {
         let ours = contact(
             "<sip:a@10.0.0.1:5070;pn-prid=abc%3Ad:ef;expires=9>;expires=3600;reg-id=2;+sip.instance=\"<urn:uuid:0-1;2>\";+sip.pnsreg",
         );
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn without_brackets_the_parameters_are_of_the_header() {
+    fn without_brackets_the_parameters_belong_to_the_header() {
         let bare = contact("sip:+19725552222@gw1.example.net;unknownparam;expires=5");
         assert_eq!(bare.uri, "sip:+19725552222@gw1.example.net");
         assert_eq!(bare.expires(), Some(5));

@@ -9,8 +9,8 @@ pub struct MalformedEscape;
 
 /// Escapes a text for the value of a URI parameter.
 ///
-/// Unreserved characters and `[ ] / : & + $` stay raw, every other byte of the UTF-8 text becomes `%HH` in upper
-/// case. The same input gives the same bytes always, since push servers compare bytes (RFC 8599 section 4.1).
+/// Unreserved characters and `[ ] / : & + $` stay raw. Every other byte of the UTF-8 text becomes `%HH` in upper case.
+/// The same input always gives the same bytes, because push servers compare bytes (RFC 8599 section 4.1).
 ///
 /// ```
 /// assert_eq!(sipwake_core::sip::escape_paramchar("ab:c=1;é"), "ab:c%3D1%3B%C3%A9");
@@ -24,11 +24,11 @@ pub fn escape_paramchar(text: &str) -> String {
     escape(text, &PARAMCHARS, b"0123456789ABCDEF")
 }
 
-/// A set of ASCII bytes, asked for each byte of each token in each REGISTER: so looked up.
+/// A set of ASCII bytes, as a table: it is asked about each byte of each token in each REGISTER.
 pub(crate) struct ByteSet([bool; 256]);
 
 impl ByteSet {
-    /// Letters, digits, and these, which must be ASCII.
+    /// The letters, the digits, and these marks, which must be ASCII.
     pub(crate) const fn of(marks: &[u8]) -> Self {
         let mut raw = [false; 256];
         let mut byte = 0u8;
@@ -48,10 +48,10 @@ impl ByteSet {
         self.0[byte as usize]
     }
 
-    /// How many bytes of the text, from its beginning on, are all of these.
+    /// How many bytes at the start of the text are in the set.
     fn run(&self, text: &str) -> usize {
         let bytes = text.as_bytes();
-        // Whole chunks at first, which needs no decision at each byte.
+        // Whole chunks come first. They need no branch for each byte.
         let whole =
             bytes.chunks_exact(16).take_while(|chunk| chunk.iter().fold(true, |all, byte| all & self.has(*byte)));
         let begin = 16 * whole.count();
@@ -61,11 +61,11 @@ impl ByteSet {
 
 const PARAMCHARS: ByteSet = ByteSet::of(b"-_.!~*'()[]/:&+$");
 
-/// Escapes every byte that is not `raw`, with these hex digits.
+/// Escapes every byte that is not in `raw`, with these hex digits.
 pub(crate) fn escape(text: &str, raw: &ByteSet, digits: &[u8; 16]) -> String {
     let mut escaped = String::with_capacity(text.len() + 16);
     let mut rest = text;
-    // A token is one long run of raw characters with an escape here and there.
+    // A token is one long run of raw characters with an occasional escape.
     loop {
         let at = raw.run(rest);
         escaped.push_str(&rest[..at]);
@@ -105,7 +105,7 @@ pub fn unescape(text: &str) -> Result<Cow<'_, str>, MalformedEscape> {
 
 /// Returns the text as a quoted-string: between double quotes, `"` and `\` escaped.
 ///
-/// Control characters are left as they are; [`Builder`](super::Builder) refuses them.
+/// Leaves control characters as they are. [`Builder`](super::Builder) refuses them.
 pub fn quote(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
     quoted.push('"');
@@ -119,7 +119,8 @@ pub fn quote(text: &str) -> String {
     quoted
 }
 
-/// Returns what a quoted-string says: the quotes off, its quoted-pairs read. A text without quotes comes back as it is.
+/// Returns the content of a quoted-string, without its quotes and with its quoted-pairs read. A text without quotes
+/// comes back as it is.
 pub fn unquote(text: &str) -> Cow<'_, str> {
     let Some(inner) = strip_quotes(text) else { return Cow::Borrowed(text) };
     if memchr::memchr(b'\\', inner.as_bytes()).is_none() {
@@ -162,13 +163,12 @@ pub(super) fn hex_pair(high: u8, low: u8) -> Option<u8> {
     u8::try_from(high * 16 + low).ok()
 }
 
-/// The inside of a text that starts and ends with a double quote.
+/// The text between two double quotes.
 pub(super) fn strip_quotes(text: &str) -> Option<&str> {
     text.strip_prefix('"')?.strip_suffix('"')
 }
 
-/// Where the quoted-string that opens at `open` ends: the index behind its closing quote, or `None` when nothing
-/// closes it.
+/// The index after the closing quote of the quoted-string that opens at `open`. `None` if nothing closes it.
 pub(super) fn end_of_quoted(bytes: &[u8], open: usize) -> Option<usize> {
     let mut at = open + 1;
     loop {
@@ -180,8 +180,8 @@ pub(super) fn end_of_quoted(bytes: &[u8], open: usize) -> Option<usize> {
     }
 }
 
-/// Cuts the text at the first separator outside quotes (and outside `<>`, where asked): what is before it, and what
-/// is behind.
+/// Splits the text at the first separator outside quotes and, with `angles`, outside `<>`. Returns the parts before and
+/// after it.
 pub(super) fn cut(text: &str, separator: u8, angles: bool) -> (&str, Option<&str>) {
     let bytes = text.as_bytes();
     let open_angle = if angles { b'<' } else { separator };
@@ -206,17 +206,17 @@ pub(super) fn trim(text: &str) -> &str {
     text.trim_matches([' ', '\t'])
 }
 
-/// Whether there is a space or a control character, DEL included.
+/// Whether there is a space or a control character, including DEL.
 pub(super) fn has_blank(text: &str) -> bool {
     text.bytes().any(|byte| byte <= b' ' || byte == 0x7f)
 }
 
-/// Whether there is a control character, DEL included, other than a tab.
+/// Whether there is a control character other than a tab, including DEL.
 pub(super) fn has_control(text: &str) -> bool {
     text.bytes().any(|byte| byte.is_ascii_control() && byte != b'\t')
 }
 
-/// Reads delta-seconds that may have a comment or parameters behind them. What exceeds 32 bits is the largest number.
+/// Reads delta-seconds, which a comment or parameters may follow. A number above 32 bits becomes the largest one.
 pub(super) fn delta_seconds(text: &str) -> Option<u32> {
     let text = text.trim_start_matches([' ', '\t']);
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
@@ -233,7 +233,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn what_rfc_8599_leaves_raw_stays_raw_and_the_rest_is_upper_case_hex() {
+    fn characters_that_rfc_8599_allows_stay_raw_and_the_rest_is_upper_case_hex() {
         assert_eq!(escape_paramchar("aZ0-_.!~*'()[]/:&+$"), "aZ0-_.!~*'()[]/:&+$");
         assert_eq!(escape_paramchar("= ;?@,%\"<>é\r\n\0"), "%3D%20%3B%3F%40%2C%25%22%3C%3E%C3%A9%0D%0A%00");
     }
@@ -266,14 +266,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_escaped_can_be_unescaped(text in any::<String>()) {
+        fn an_escaped_text_can_be_unescaped(text in any::<String>()) {
             let escaped = escape_paramchar(&text);
             prop_assert!(escaped.bytes().all(|byte| is_paramchar(byte) || byte == b'%'));
             prop_assert_eq!(unescape(&escaped).expect("it was escaped"), text);
         }
 
         #[test]
-        fn what_is_quoted_can_be_unquoted(text in any::<String>()) {
+        fn a_quoted_text_can_be_unquoted(text in any::<String>()) {
             let quoted = quote(&text);
             prop_assert_eq!(end_of_quoted(quoted.as_bytes(), 0), Some(quoted.len()));
             prop_assert_eq!(unquote(&quoted), text);

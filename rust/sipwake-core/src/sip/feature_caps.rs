@@ -1,10 +1,10 @@
-//! Feature-Caps: what a server on the path says it can do.
+//! Feature-Caps: the capabilities of a server on the path.
 
 use super::contact::strip_angles;
 use super::escape::unquote;
 use super::params::split;
 
-/// One Feature-Caps value. Values are never merged: `+sip.vapid` counts only beside its own `+sip.pns` (RFC 8599
+/// One Feature-Caps value. Do not merge values: `+sip.vapid` counts only in the same value as its `+sip.pns` (RFC 8599
 /// section 5).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct FeatureCaps {
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_star_may_be_missing_as_opensips_has_it() {
+    fn the_star_may_be_missing_as_in_opensips() {
         let caps = FeatureCaps::parse(r#"+sip.pns="apns";+sip.pnsreg="130";+sip.pnspurr="a;b,c""#);
         assert_eq!(caps.value("+sip.pns"), Some("apns"));
         assert_eq!(caps.value("+SIP.PnsReg"), Some("130"));

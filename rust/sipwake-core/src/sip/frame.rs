@@ -1,24 +1,24 @@
-//! Messages out of a stream: whatever way the bytes are split, the same messages, in bounded memory.
+//! Cuts a stream into messages. They are the same however the bytes are split, and the memory is limited.
 
 use super::head::{Head, MAX_MESSAGE, ParseError, max_line, next_line};
 
-/// The most bytes that a framer holds. It never happens if you take the frames out after every push.
+/// The most bytes that a framer holds. Nobody who takes the frames out after every push reaches that.
 const MAX_BUFFERED: usize = 4 * MAX_MESSAGE;
-/// What an idle framer may keep allocated.
+/// The most memory that an idle framer keeps, in bytes.
 const IDLE_CAPACITY: usize = 2048;
 
-/// What a stream carries.
+/// The parts of a stream.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Frame {
-    /// One whole message, for [`Message::parse`](super::Message::parse), which may still find that it is none.
+    /// One whole message for [`Message::parse`](super::Message::parse), which may still refuse it.
     Message(Vec<u8>),
     /// CRLF CRLF: a keep-alive that wants a [`Pong`](Self::Pong) (RFC 5626 section 4.4.1).
     Ping,
-    /// CRLF: the answer to a ping.
+    /// CRLF: the response to a ping.
     Pong,
 }
 
-/// Shows no content, only the length.
+/// Shows the length, and no content.
 impl std::fmt::Debug for Frame {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -29,19 +29,19 @@ impl std::fmt::Debug for Frame {
     }
 }
 
-/// Why a stream cannot be framed any further. Where the next message begins is lost, so the connection has to be
+/// Why a stream cannot be framed any further. Nobody knows where the next message begins, so the connection must be
 /// closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FrameError {
-    /// A head that is none.
+    /// The head cannot be read.
     #[error(transparent)]
     Head(#[from] ParseError),
     /// A body is announced (Content-Type) but not its length, which a stream needs (RFC 3261 section 18.3).
     #[error("a body without Content-Length on a stream")]
     NoContentLength,
     /// More bytes were pushed than are held at once.
-    #[error("more than {MAX_BUFFERED} bytes were pushed and not taken out")]
+    #[error("more than {MAX_BUFFERED} bytes were pushed but not read")]
     Overflow,
 }
 
@@ -64,13 +64,13 @@ pub struct Framer {
     buffer: Vec<u8>,
     /// Where the unread bytes begin.
     begin: usize,
-    /// Where the line begins that is not whole yet.
+    /// Where the incomplete line begins.
     line: usize,
-    /// How long the message at `begin` is, once its head is read.
+    /// The length of the message at `begin`, once its head is read.
     length: Option<usize>,
-    /// A pong was just taken out: one more CRLF right behind it makes the two a ping.
+    /// A pong was just taken out. If one more CRLF follows directly, the two are a ping.
     after_pong: bool,
-    /// A ping of ours was not answered yet.
+    /// We sent a ping and have no pong yet.
     pong_due: bool,
     failed: Option<FrameError>,
 }
@@ -86,7 +86,7 @@ impl Framer {
         self.begin == self.buffer.len() && !self.after_pong && self.failed.is_none()
     }
 
-    /// Says whether a ping of ours still waits for its answer: then a lone CRLF is just that, and not the first half of a ping.
+    /// Says whether we wait for a pong. Then a single CRLF is that pong, and not the first half of a ping.
     pub(crate) fn set_pong_due(&mut self, due: bool) {
         self.pong_due = due;
     }
@@ -113,8 +113,8 @@ impl Framer {
 
     /// Returns the next frame, or `Ok(None)` when more bytes are needed.
     ///
-    /// A lone CRLF is a pong at once; if another CRLF comes right behind it, a ping follows, so that no ping is
-    /// lost to the way the stream was split.
+    /// A single CRLF is a pong at once. If another CRLF follows directly, a ping comes next. So no ping is lost,
+    /// however the stream is split.
     ///
     /// # Errors
     /// Any error is final: this framer returns it again and no further frames.
@@ -179,11 +179,11 @@ impl Framer {
         Ok(Some(Frame::Message(message)))
     }
 
-    /// Looks for the end of the head, and gives the length of the whole message.
+    /// Looks for the end of the head. Returns the length of the whole message.
     fn read_head(&mut self) -> Result<Option<usize>, FrameError> {
         loop {
             let Some(line) = next_line(&self.buffer, self.line) else {
-                // One byte more for the CR of an ending that is not whole yet.
+                // One more byte is allowed, for the CR of an incomplete line end.
                 let line = &self.buffer[self.line..];
                 if line.len() > max_line(line) + 1 {
                     return Err(ParseError::LineTooLong.into());
@@ -203,7 +203,7 @@ impl Framer {
             }
         }
         let head = Head::read(&self.buffer[self.begin..self.line])?;
-        // What speaks another protocol says nothing of use about where its next message begins.
+        // If the peer speaks another protocol, nothing tells where its next message begins.
         if !head.text[..head.start].contains("SIP/") {
             return Err(ParseError::StartLine.into());
         }
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ping_that_comes_in_halves_is_a_pong_and_then_a_ping() {
+    fn a_ping_in_two_halves_is_a_pong_and_then_a_ping() {
         assert_eq!(frames(&[b"\r", b"\n", b"\r", b"\n"]), (vec![Frame::Pong, Frame::Ping], None));
         assert_eq!(
             frames(&[b"\r\n", OPTIONS, b"\r\n"]).0,
@@ -286,12 +286,12 @@ mod tests {
     }
 
     #[test]
-    fn a_pong_that_is_due_is_no_half_of_a_ping() {
+    fn an_expected_pong_is_not_half_of_a_ping() {
         let mut framer = Framer::new();
         for (due, bytes, expected) in [
             (true, "\r\n", Frame::Pong),
             (true, "\r\n", Frame::Pong),
-            // The two halves of a ping, and the pong between them.
+            // The two halves of a ping, with the pong between them.
             (false, "\r\n", Frame::Pong),
             (true, "\r\n", Frame::Pong),
             (false, "\r\n", Frame::Ping),

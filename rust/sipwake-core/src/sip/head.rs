@@ -14,7 +14,7 @@ pub const MAX_LINE: usize = 8 * 1024;
 #[non_exhaustive]
 pub enum ParseError {
     /// Nothing but line ends, white space or NULs: a keep-alive, not a message.
-    #[error("a keep-alive, not a message")]
+    #[error("it is a keep-alive, not a message")]
     Empty,
     /// More than [`MAX_MESSAGE`] bytes.
     #[error("longer than {MAX_MESSAGE} bytes")]
@@ -42,7 +42,7 @@ pub enum ParseError {
     Truncated,
 }
 
-/// Where a header field's name and value lie in [`Head::text`].
+/// The place of a header field's name and value in [`Head::text`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Field {
     name: (u32, u32),
@@ -50,9 +50,9 @@ pub(super) struct Field {
 }
 
 impl Field {
-    /// Whether it has this name, in any case.
+    /// Whether it has this name, in upper or lower case.
     pub(super) fn is(&self, text: &str, name: &str) -> bool {
-        // Most fields differ in their length already, which is found out without looking at the text.
+        // Most fields differ in length, which is known without reading the text.
         (self.name.1 - self.name.0) as usize == name.len() && self.name(text).eq_ignore_ascii_case(name)
     }
 
@@ -72,7 +72,7 @@ pub(super) struct Head {
     /// Where the start line ends in `text`.
     pub(super) start: usize,
     pub(super) fields: Vec<Field>,
-    /// How many of the bytes read the head took, empty line included.
+    /// How many bytes the head takes, with the empty line.
     pub(super) length: usize,
     pub(super) content_length: Option<usize>,
 }
@@ -80,8 +80,8 @@ pub(super) struct Head {
 impl Head {
     /// Reads a head from the start of the bytes.
     ///
-    /// A field that is not a field (no colon, a name that is not a token, a bare CR or NUL in it) is left out and the
-    /// message kept: Kamailio ends its Flow-Timer line with CR NUL. Content-Length alone may not be broken.
+    /// A line that is not a field (no colon, a name that is not a token, a bare CR or NUL in it) is left out, and the
+    /// message is kept: Kamailio ends its Flow-Timer line with CR NUL. Only Content-Length must not be broken.
     //
     // message-header  =  header-name HCOLON header-value CRLF
     // HCOLON          =  *( SP / HTAB ) ":" SWS
@@ -147,7 +147,7 @@ impl Head {
     }
 }
 
-/// A head whose bytes have not been looked at as text: that is cheaper for all of them together.
+/// A head whose bytes are not yet checked as text. Checking them all at once is cheaper.
 struct Unread {
     text: Vec<u8>,
     fields: Vec<Field>,
@@ -163,7 +163,7 @@ impl Unread {
         Head { text, start, fields, length: 0, content_length: None }
     }
 
-    /// Adds a field, unless it is none. Returns whether there is one to be continued.
+    /// Adds a field, if the line is one. Returns whether there is a field that the next line may continue.
     fn field(&mut self, line: &Line<'_>) -> Result<bool, ParseError> {
         let Some(colon) = memchr::memchr(b':', line.text) else { return Ok(false) };
         let name = trim(&line.text[..colon]);
@@ -182,7 +182,7 @@ impl Unread {
         self.keep_if(!line.torn && is_clean(value))
     }
 
-    /// Continues the last field, which is the last thing in the buffer.
+    /// Continues the last field, which is at the end of the buffer.
     fn fold(&mut self, line: &Line<'_>) -> Result<bool, ParseError> {
         let more = trim(line.text);
         let Some(last) = self.fields.last().copied() else { return Ok(false) };
@@ -212,7 +212,7 @@ impl Unread {
     }
 }
 
-/// A head in which bytes that are not UTF-8 are replaced.
+/// Replaces the bytes of a head that are not UTF-8.
 fn replaced(bytes: &[u8], start: usize, fields: &[Field]) -> (String, usize, Vec<Field>) {
     let lossy = |(from, to): (u32, u32)| String::from_utf8_lossy(&bytes[from as usize..to as usize]);
     let mut text = String::from_utf8_lossy(&bytes[..start]).into_owned();
@@ -228,16 +228,16 @@ fn replaced(bytes: &[u8], start: usize, fields: &[Field]) -> (String, usize, Vec
     (text, start, moved)
 }
 
-/// One line of a head, without its ending.
+/// One line of a head, without its line end.
 pub(super) struct Line<'a> {
     pub(super) text: &'a [u8],
     /// Where the next line begins.
     pub(super) next: usize,
-    /// The line was ended by CR NUL.
+    /// The line ended with CR NUL.
     pub(super) torn: bool,
 }
 
-/// Finds the line that begins at `from`: ended by CRLF, LF, or CR NUL. `None` when its ending is not there.
+/// Finds the line that begins at `from` and ends with CRLF, LF or CR NUL. `None` if its end is not there.
 pub(super) fn next_line(bytes: &[u8], from: usize) -> Option<Line<'_>> {
     let mut at = from;
     loop {
@@ -279,7 +279,7 @@ pub(super) fn expand(name: &[u8]) -> Option<&'static str> {
     })
 }
 
-/// Returns how long a line that begins like this may be.
+/// Returns how long a line with this beginning may be.
 pub(super) fn max_line(line: &[u8]) -> usize {
     let name = line.split(|byte| matches!(byte, b':' | b' ' | b'\t')).next().unwrap_or_default();
     if name.eq_ignore_ascii_case(b"Contact") || name.eq_ignore_ascii_case(b"m") { MAX_MESSAGE } else { MAX_LINE }
@@ -289,7 +289,7 @@ fn check_length(line: &[u8], length: usize) -> Result<(), ParseError> {
     if length > MAX_LINE && length > max_line(line) { Err(ParseError::LineTooLong) } else { Ok(()) }
 }
 
-/// No bare CR, and no NUL but in a quoted-pair, where the grammar allows it.
+/// Whether there is no bare CR, and no NUL outside a quoted-pair, where the grammar allows it.
 fn is_clean(value: &[u8]) -> bool {
     memchr::memchr2_iter(b'\r', 0, value).all(|at| value[at] == 0 && at > 0 && value[at - 1] == b'\\')
 }

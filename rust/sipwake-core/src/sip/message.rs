@@ -1,4 +1,4 @@
-//! A message, read once and asked many times.
+//! A message that is read once and used many times.
 
 use std::fmt;
 
@@ -39,18 +39,18 @@ pub struct CSeq<'a> {
 }
 
 impl Message {
-    /// Returns about how much memory the message takes, in bytes.
+    /// Returns the approximate size of the message in memory, in bytes.
     pub(crate) fn size(&self) -> usize {
         self.text.len() + self.body.len() + self.fields.len() * size_of::<Field>() + size_of::<Self>()
     }
 
     /// Reads one datagram, or one message that a [`Framer`](super::Framer) cut out of a stream.
     ///
-    /// Bytes behind Content-Length are cut off; without a Content-Length the rest is the body (RFC 3261 section 18.3).
-    /// A field that is not a field is left out, the message kept.
+    /// Bytes after Content-Length are cut off. Without a Content-Length, the rest is the body (RFC 3261 section 18.3).
+    /// A line that is not a field is left out, and the message is kept.
     ///
     /// # Errors
-    /// [`ParseError::Empty`] for a keep-alive; the others for what is not a message.
+    /// [`ParseError::Empty`] for a keep-alive, and the others for bytes that are not a message.
     pub fn parse(bytes: &[u8]) -> Result<Self, ParseError> {
         if bytes.len() > MAX_MESSAGE {
             return Err(ParseError::TooLarge);
@@ -193,28 +193,30 @@ impl Message {
         caps
     }
 
-    /// Returns Expires in seconds. What exceeds 32 bits is the largest number.
+    /// Returns Expires in seconds. A value of more than 32 bits becomes the largest number.
     pub fn expires(&self) -> Option<u32> {
         delta_seconds(self.header("Expires")?)
     }
 
-    /// Returns Min-Expires in seconds. What exceeds 32 bits is the largest number.
+    /// Returns Min-Expires in seconds. A value of more than 32 bits becomes the largest number.
     pub fn min_expires(&self) -> Option<u32> {
         delta_seconds(self.header("Min-Expires")?)
     }
 
-    /// Returns Flow-Timer in seconds (RFC 5626 section 10): the server takes a flow for dead that was silent for longer.
+    /// Returns Flow-Timer in seconds (RFC 5626 section 10). If a flow is silent for longer, the server considers it
+    /// dead.
     pub fn flow_timer(&self) -> Option<u32> {
         delta_seconds(self.header("Flow-Timer")?)
     }
 
-    /// Returns Retry-After in seconds, its comment and parameters left out. What exceeds 32 bits is the largest number.
+    /// Returns Retry-After in seconds, without its comment and parameters. A value of more than 32 bits becomes the
+    /// largest number.
     pub fn retry_after(&self) -> Option<u32> {
         delta_seconds(self.header("Retry-After")?)
     }
 }
 
-/// Shows the start line and sizes only: headers carry tokens and credentials.
+/// Shows only the start line and sizes, because headers carry tokens and credentials.
 impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Message({:?}, {} headers, {} bytes of body)", self.start, self.fields.len(), self.body.len())
@@ -226,7 +228,7 @@ pub fn split_list(value: &str) -> impl Iterator<Item = &str> {
     List(Some(value))
 }
 
-/// What is left of a comma-separated value.
+/// The rest of a comma-separated value.
 struct List<'a>(Option<&'a str>);
 
 impl<'a> Iterator for List<'a> {
@@ -244,7 +246,7 @@ impl<'a> Iterator for List<'a> {
     }
 }
 
-/// What is left of a comma-separated field: a type of its own, of which there is one `next` for all who ask.
+/// The rest of a comma-separated field. It is a type of its own, so that there is one `next` for all uses.
 struct Values<'a> {
     name: &'a str,
     text: &'a str,
@@ -284,8 +286,8 @@ mod tests {
         parse(&format!("SIP/2.0 200 OK\r\n{headers}\r\n"))
     }
 
-    /// The sample of Mizutech's guide, its slips kept: To without brackets, flags in the Via, two spaces behind Digest,
-    /// and the Authorization broken into a second line that is neither a fold nor a field.
+    /// The sample of Mizutech's guide with its mistakes: To without brackets, flags in the Via, two spaces after
+    /// Digest, and an Authorization that is broken into a second line, which is neither a fold nor a field.
     const MIZUTECH_REGISTER: &str = "REGISTER sip:gw.mydomain.com SIP/2.0\r\n\
         Via: SIP/2.0/UDP 192.168.1.101:14501;alias;branch=z9hG4bK.edThn;rport\r\n\
         From: <sip:1111@gw.mydomain.com>;tag=tUgBfpF8h\r\n\
@@ -327,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn compact_names_are_found_by_their_long_ones_and_the_other_way_round() {
+    fn compact_names_are_found_by_their_long_names_and_vice_versa() {
         let message = ok("i: 1@x\r\nV: SIP/2.0/UDP h\r\nm: <sip:a@b>\r\nTo: <sip:t@b>\r\nl: 0\r\n");
         assert_eq!(message.call_id(), Some("1@x"));
         assert_eq!(message.via().map(|via| via.host), Some(Host::Name("h".into())));
@@ -404,7 +406,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_header_is_left_out() {
+    fn lines_that_are_no_headers_are_left_out() {
         let message = ok(
             " stray fold\r\nno colon\r\nbad name: x\r\n: y\r\nA: b\rc\r\n d\r\nB: n\0l\r\nYes: ok\r\nPair: \"q\\\0\"\r\n",
         );
@@ -431,7 +433,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_message_is_refused_with_its_reason() {
+    fn a_text_that_is_no_message_is_refused_with_the_reason() {
         let length = |value: &str| format!("SIP/2.0 200 OK\r\nContent-Length: {value}\r\n\r\nhi");
         let huge = format!("SIP/2.0 200 OK\r\nX: {}\r\n\r\n", "x".repeat(MAX_LINE));
         let folded = format!("SIP/2.0 200 OK\r\nX: y\r\n{}\r\n", format!(" {}\r\n", "x".repeat(100)).repeat(90));
@@ -459,7 +461,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cseq_out_of_range_is_none() {
+    fn a_cseq_out_of_range_is_ignored() {
         for value in ["36893488147419103232 REGISTER", "1", "x REGISTER", "1 RE GISTER", "+1 REGISTER", ""] {
             assert_eq!(ok(&format!("CSeq: {value}\r\n")).cseq(), None, "{value}");
         }
@@ -476,7 +478,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_transaction_needs_is_checked() {
+    fn the_headers_that_a_transaction_needs_are_checked() {
         let full = "Via: SIP/2.0/UDP h\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:a@b>\r\nCall-ID: c\r\nCSeq: 1 REGISTER\r\n";
         assert_eq!(ok(full).check(), Ok(()));
         for (from, to, fault) in [

@@ -93,7 +93,7 @@ impl FromStr for Method {
     type Err = NotAMethod;
 
     fn from_str(text: &str) -> Result<Self, NotAMethod> {
-        // rsip ignores case and white space here, RFC 3261 does not.
+        // rsip ignores case and white space here. RFC 3261 does not.
         match rsip::Method::from_str(text).map(Self::from) {
             Ok(known) if known.as_str() == text => Ok(known),
             _ if is_token(text) => Ok(Self::Other(text.to_owned())),
@@ -108,9 +108,9 @@ impl fmt::Display for Method {
     }
 }
 
-/// The methods that are taken.
+/// The methods that are supported.
 pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, MESSAGE";
-/// And in a call whose app answers what only an app can.
+/// The methods in a call whose app itself responds to INFO and REFER.
 pub(crate) const ALLOW_IN_CALL: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, MESSAGE, INFO, REFER";
 
 #[cfg(test)]
@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_known_method_is_read_and_written_alike() {
+    fn every_known_method_is_read_and_written_the_same() {
         for method in rsip::Method::all() {
             let ours = Method::from(method);
             assert_eq!(ours.as_str().parse(), Ok(ours));
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn case_and_white_space_make_another_method_or_none() {
+    fn another_case_is_another_method_and_white_space_is_refused() {
         assert_eq!("invite".parse(), Ok(Method::Other("invite".into())));
         assert_eq!("NEWMETHOD".parse(), Ok(Method::Other("NEWMETHOD".into())));
         assert_eq!(" INVITE".parse::<Method>(), Err(NotAMethod));

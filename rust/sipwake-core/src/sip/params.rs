@@ -5,7 +5,7 @@ use std::fmt;
 use super::escape::{cut, end_of_quoted, escape_paramchar, is_paramchar, is_tokenchar, strip_quotes, trim};
 use crate::redact::hint;
 
-/// Parameters in their order, kept as they were written. Names are compared without regard to case.
+/// Parameters in their order, as they were written. Their names are compared without regard to case.
 //
 // uri-parameters  =  *( ";" uri-parameter)            pname [ "=" pvalue ]
 // generic-param   =  token [ EQUAL gen-value ]        gen-value = token / host / quoted-string
@@ -19,8 +19,8 @@ impl Params {
         Self(String::new())
     }
 
-    /// Reads `;a=b;c`; the first semicolon may be missing. Empty parameters are skipped when read, and kept when
-    /// written.
+    /// Reads `;a=b;c`. The first semicolon may be missing. Empty parameters are skipped when they are read, and kept
+    /// when they are written.
     pub fn parse(text: &str) -> Self {
         let text = trim(text);
         if text.is_empty() || text.starts_with(';') {
@@ -29,17 +29,17 @@ impl Params {
         Self(format!(";{text}"))
     }
 
-    /// Returns the names and the values as they were written, quotes included.
+    /// Returns the names and the values as they were written, with quotes.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
         split(&self.0)
     }
 
-    /// Returns the value as it was written: `Some(None)` for a flag, `None` when there is no such parameter.
+    /// Returns the value as it was written: `Some(None)` for a flag, `None` if there is no such parameter.
     pub fn get(&self, name: &str) -> Option<Option<&str>> {
         find(&self.0, name)
     }
 
-    /// Returns the value without the quotes around it; its quoted-pairs stay, see [`unquote`](super::unquote).
+    /// Returns the value without the quotes around it. Its quoted-pairs stay, see [`unquote`](super::unquote).
     pub fn value(&self, name: &str) -> Option<&str> {
         ParamsRef(&self.0).value(name)
     }
@@ -57,8 +57,8 @@ impl Params {
     /// Adds a parameter at the end.
     ///
     /// A value that needs no change (a token, a host, an escaped URI value, a quoted-string) is written as it is. Any
-    /// other is escaped like [`escape_paramchar`] does, so that no separator leaves through a value. A quoted-string
-    /// has no place in a URI: there, escape the value first.
+    /// other value is escaped like [`escape_paramchar`] does, so that a value cannot smuggle in a separator. A URI
+    /// cannot hold a quoted-string, so escape such a value first.
     pub fn push(&mut self, name: &str, value: Option<&str>) {
         self.0.push(';');
         push_safe(&mut self.0, name);
@@ -93,29 +93,29 @@ impl fmt::Display for Params {
     }
 }
 
-/// Shows names, and values only as hints: push tokens travel in parameters.
+/// Shows the names, and only hints of the values, because parameters carry push tokens.
 impl fmt::Debug for Params {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         ParamsRef(&self.0).fmt(f)
     }
 }
 
-/// Parameters as they are in a text, which need not begin with a semicolon.
+/// Parameters as they are in a text. The first semicolon may be missing.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 pub struct ParamsRef<'a>(pub(super) &'a str);
 
 impl<'a> ParamsRef<'a> {
-    /// Reads `;a=b;c`; the first semicolon may be missing.
+    /// Reads `;a=b;c`. The first semicolon may be missing.
     pub fn of(text: &'a str) -> Self {
         Self(text)
     }
 
-    /// Returns the value as it was written: `Some(None)` for a flag, `None` when there is no such parameter.
+    /// Returns the value as it was written: `Some(None)` for a flag, `None` if there is no such parameter.
     pub fn get(self, name: &str) -> Option<Option<&'a str>> {
         find(self.0, name)
     }
 
-    /// Returns the value without the quotes around it; its quoted-pairs stay, see [`unquote`](super::unquote).
+    /// Returns the value without the quotes around it. Its quoted-pairs stay, see [`unquote`](super::unquote).
     pub fn value(self, name: &str) -> Option<&'a str> {
         let value = self.get(name)??;
         Some(strip_quotes(value).unwrap_or(value))
@@ -132,7 +132,7 @@ impl<'a> ParamsRef<'a> {
     }
 }
 
-/// Shows names, and values only as hints: push tokens travel in parameters.
+/// Shows the names, and only hints of the values, because parameters carry push tokens.
 impl fmt::Debug for ParamsRef<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(split(self.0).map(|(name, value)| (name, value.map(hint)))).finish()
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_read_is_written_as_it_was() {
+    fn a_parsed_text_is_written_unchanged() {
         for text in ["", ";a=b;c", ";;lr", r#";+sip.instance="<urn:uuid:1>";reg-id=1"#, ";pn-prid=abc%3Adef:ghi"] {
             assert_eq!(Params::parse(text).to_string(), text);
         }

@@ -1,4 +1,4 @@
-//! Start lines, read with rsip's tokenizers once they are normalised.
+//! Start lines. rsip's tokenizers read them after they are normalised.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ pub enum Start {
     Request {
         /// The method.
         method: Method,
-        /// The Request-URI as it was received, of whatever scheme.
+        /// The Request-URI as it was received, with any scheme.
         uri: String,
     },
     /// `SIP/2.0 code reason`
@@ -26,8 +26,8 @@ pub enum Start {
 }
 
 impl Start {
-    /// Reads a start line. Extra spaces between its parts and at its end are tolerated, white space inside the URI
-    /// is not.
+    /// Reads a start line. Extra spaces between its parts and at its end are allowed. White space inside the URI is
+    /// not.
     //
     // Request-Line  =  Method SP Request-URI SP SIP-Version CRLF
     // Status-Line   =  SIP-Version SP Status-Code SP Reason-Phrase CRLF                  (RFC 3261 section 25.1)
@@ -41,7 +41,7 @@ impl Start {
         if code.len() == status.len() {
             return Err(ParseError::StartLine);
         }
-        // Many servers leave out the space before an empty reason, which rsip insists on.
+        // Many servers leave out the space before an empty reason. rsip requires it.
         let padded;
         let code = if code.len() == 3 {
             padded = format!("{code} ");
@@ -71,7 +71,7 @@ impl Start {
     }
 }
 
-/// Shows no URI: a Request-URI may carry a push token.
+/// Shows no URI, because a Request-URI may carry a push token.
 impl fmt::Debug for Start {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_start_line_is_refused() {
+    fn a_text_that_is_no_start_line_is_refused() {
         for line in [
             "",
             " ",
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn another_version_is_named_as_such() {
+    fn another_sip_version_is_reported_as_such() {
         assert_eq!(Start::parse("OPTIONS sip:a@b SIP/7.0"), Err(ParseError::Version));
         assert_eq!(Start::parse("SIP/1.0 200 OK"), Err(ParseError::Version));
         assert_eq!(Start::parse("SIP/2.0200 OK"), Err(ParseError::Version));

@@ -1,4 +1,4 @@
-//! SIP and SIPS URIs, read without losing a byte that means something, and compared as RFC 3261 section 19.1.4 says.
+//! SIP and SIPS URIs. Reading them loses no byte that has a meaning. They are compared by RFC 3261 section 19.1.4.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -9,9 +9,8 @@ use super::escape::{has_blank, trim};
 
 /// A SIP or SIPS URI.
 ///
-/// User, password, parameters and headers keep their escapes: `%3A` comes out as `%3A`. What
-/// [`Display`](fmt::Display) changes is only the case of the scheme, the spelling of an IPv6 address and leading
-/// zeros of a port.
+/// User, password, parameters and headers keep their escapes: `%3A` comes out as `%3A`. [`Display`](fmt::Display)
+/// changes only the case of the scheme, the spelling of an IPv6 address and the leading zeros of a port.
 ///
 /// ```
 /// use sipwake_core::sip::SipUri;
@@ -42,12 +41,12 @@ pub struct SipUri {
     pub port: Option<u16>,
     /// The URI parameters.
     pub params: Params,
-    /// What follows the `?`, escapes kept.
+    /// The text behind the `?`, with its escapes.
     pub headers: Option<String>,
 }
 
 impl SipUri {
-    /// Reads a SIP or SIPS URI. Returns `None` for another scheme and for what its grammar does not allow.
+    /// Reads a SIP or SIPS URI. Returns `None` for another scheme, or if the URI breaks its grammar.
     pub fn parse(text: &str) -> Option<Self> {
         let (scheme, rest) = text.split_once(':')?;
         let secure = match scheme {
@@ -58,7 +57,7 @@ impl SipUri {
         if !is_uri_text(rest) {
             return None;
         }
-        // "@" must be escaped everywhere else, and ";" and "?" may stand raw in a user: so it is looked for first.
+        // "@" must be escaped everywhere else, but a user may have a plain ";" or "?". So "@" is looked for first.
         let (userinfo, rest) = match rest.split_once('@') {
             Some((userinfo, rest)) => (Some(userinfo), rest),
             None => (None, rest),
@@ -111,7 +110,7 @@ impl fmt::Display for SipUri {
     }
 }
 
-/// Leaves out password and headers, and the values of parameters, where push tokens travel.
+/// Leaves out password, headers and the values of parameters, which may be push tokens.
 impl fmt::Debug for SipUri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SipUri")
@@ -124,7 +123,7 @@ impl fmt::Debug for SipUri {
     }
 }
 
-/// Any URI: SIP ones are read, others (`tel:`, `urn:`) are kept as they are.
+/// Any URI. SIP ones are read. Others (`tel:`, `urn:`) are kept as they are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Uri {
     /// A SIP or SIPS URI.
@@ -134,8 +133,8 @@ pub enum Uri {
 }
 
 impl Uri {
-    /// Reads a URI. Returns `None` when there is no scheme, when white space, a control character, a quote or an
-    /// angle bracket is in it, or when a SIP URI breaks its grammar.
+    /// Reads a URI. Returns `None` if it has no scheme, if it has white space, a control character, a quote or an angle
+    /// bracket, or if a SIP URI breaks its grammar.
     pub fn parse(text: &str) -> Option<Self> {
         let scheme = scheme_of(text)?;
         if scheme.eq_ignore_ascii_case("sip") || scheme.eq_ignore_ascii_case("sips") {
@@ -154,7 +153,7 @@ impl fmt::Display for Uri {
     }
 }
 
-/// A host. Names are kept as written; comparing them is without regard to case.
+/// A host. Names are kept as they were written, and compared without regard to case.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Host {
     /// A host name.
@@ -179,7 +178,7 @@ impl Host {
         {
             return Some(Self::V4(address));
         }
-        // "_" is in no host name by the grammar, and in many by deed.
+        // By the grammar a host name has no "_". Many have one.
         let name =
             !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'));
         name.then(|| Self::Name(text.to_owned()))
@@ -234,7 +233,7 @@ pub fn same_uri(a: &SipUri, b: &SipUri) -> bool {
         && same_headers(a.headers.as_deref(), b.headers.as_deref())
 }
 
-/// Every parameter of `a` that `b` has too is the same there, and none is missing there that must not be.
+/// Whether every parameter that both have is the same, and `b` has all those of `a` that must not be missing.
 fn params_agree(a: &Params, b: &Params) -> bool {
     a.iter().all(|(name, value)| match b.get(name) {
         Some(other) => same_option(value, other, same_text_but_for_case),
@@ -273,8 +272,8 @@ fn same_text_but_for_case(a: &str, b: &str) -> bool {
     a.eq_ignore_ascii_case(b) || unit_bytes(a).map(fold).eq(unit_bytes(b).map(fold))
 }
 
-/// The bytes that a text means, and whether each is an escape that its own raw character is not equivalent to: one
-/// of the "reserved" set.
+/// The bytes that a text means. The flag says that a byte is an escape that is not equivalent to its plain character:
+/// one of the "reserved" set.
 fn unit_bytes(text: &str) -> impl Iterator<Item = (bool, u8)> {
     let bytes = text.as_bytes();
     let mut at = 0;
@@ -292,7 +291,7 @@ fn unit_bytes(text: &str) -> impl Iterator<Item = (bool, u8)> {
     })
 }
 
-/// Reads `host [":" port]`. White space around the colon is allowed in a Via and in nothing else, so callers trim.
+/// Reads `host [":" port]`. White space around the colon is allowed only in a Via, so other callers trim.
 pub(super) fn hostport_of(text: &str) -> Option<(Host, Option<u16>)> {
     let (host, port) = match text.rfind(']') {
         Some(close) => (&text[..=close], text[close + 1..].trim_start_matches([' ', '\t']).strip_prefix(':')),
@@ -317,7 +316,7 @@ fn parse_port(text: &str) -> Option<u16> {
     if digits { text.parse().ok() } else { None }
 }
 
-/// The scheme of a URI that has one, and holds nothing that no URI may hold.
+/// The scheme of a URI. `None` if there is no scheme, or a character that no URI may hold.
 pub(super) fn scheme_of(text: &str) -> Option<&str> {
     let (scheme, rest) = text.split_once(':')?;
     let first = scheme.bytes().next()?;
@@ -340,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_read_is_written_as_it_was() {
+    fn a_parsed_text_is_written_unchanged() {
         for text in [
             "sip:example.com",
             "sips:alice:secret@example.com:5061",
@@ -367,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_sip_uri_is_refused() {
+    fn a_text_that_is_no_sip_uri_is_refused() {
         for text in [
             "",
             "sip:",
@@ -394,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn other_schemes_are_kept_as_they_are() {
+    fn other_schemes_are_kept_unchanged() {
         for text in ["tel:+1-201-555-0123;phone-context=x", "soap.beep://192.0.2.103:3002", "urn:service:sos"] {
             assert_eq!(Uri::parse(text), Some(Uri::Opaque(text.into())));
         }
@@ -451,7 +450,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_makes_the_parser_panic_and_what_it_reads_it_reads_again(text in "(sips?:)?[\\PC;@:%?\\[\\]]{0,40}") {
+        fn no_text_makes_the_parser_panic_and_a_parsed_uri_can_be_parsed_again(text in "(sips?:)?[\\PC;@:%?\\[\\]]{0,40}") {
             if let Some(read) = SipUri::parse(&text) {
                 prop_assert_eq!(SipUri::parse(&read.to_string()), Some(read.clone()));
                 prop_assert!(same_uri(&read, &read));

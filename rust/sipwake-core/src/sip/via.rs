@@ -20,8 +20,8 @@ pub struct Via<'a> {
 }
 
 impl<'a> Via<'a> {
-    /// Reads one Via value of SIP/2.0. White space may be around the slashes and the colon; an IPv6 address may lack
-    /// its brackets.
+    /// Reads one Via value of SIP/2.0. White space may be around the slashes and the colon. An IPv6 address may have no
+    /// brackets.
     //
     // via-parm       =  sent-protocol LWS sent-by *( SEMI via-params )
     // sent-protocol  =  protocol-name SLASH protocol-version SLASH transport
@@ -48,15 +48,15 @@ impl<'a> Via<'a> {
         self.params.value("branch")
     }
 
-    /// Returns `received`: the address that the request came from, as the server saw it. IPv6 with and without
-    /// brackets is read.
+    /// Returns `received`: the address that the request came from, as the server saw it. An IPv6 address may have
+    /// brackets or none.
     pub fn received(&self) -> Option<IpAddr> {
         let text = self.params.value("received")?;
         text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text).parse().ok()
     }
 
-    /// Returns the port of `rport`, as the server saw it (RFC 3581 section 4). A request has the parameter without
-    /// a value: `via.params.has("rport")`.
+    /// Returns the port of `rport`, as the server saw it (RFC 3581 section 4). In a request the parameter has no value:
+    /// use `via.params.has("rport")`.
     pub fn rport(&self) -> Option<u16> {
         self.params.value("rport")?.parse().ok()
     }
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_via_is_refused() {
+    fn a_text_that_is_no_via_is_refused() {
         for text in [
             "",
             ";",

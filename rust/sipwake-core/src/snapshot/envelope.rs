@@ -11,28 +11,28 @@ use sha2::{Digest, Sha256};
 
 use crate::digest::hex;
 
-/// The version of the records' form. A record of another version is not read.
+/// The version of the records' form. Records of other versions are not read.
 const VERSION: &str = "1";
-/// The largest record that is read, in bytes. Sixteen log-outs with the longest nonces and Contacts that a server may give
-/// them take some three megabytes.
+/// The largest record that is read, in bytes. Sixteen log-outs take about three megabytes, if a server gave them the
+/// longest possible nonces and Contacts.
 const MAX_RECORD: usize = 8 * 1024 * 1024;
-/// Room for a common record, in bytes, so that no piece of it stays behind where it grew.
+/// Room for a common record, in bytes. A buffer that grows would leave parts of it behind in memory.
 pub(super) const ROOM: usize = 2048;
 
 /// Why a record cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Damage {
     /// It is larger than any record we write.
-    #[error("larger than any record")]
+    #[error("too large for a record")]
     TooLarge,
     /// It does not begin as our records do.
     #[error("not a record of sipwake")]
     Foreign,
     /// It was written by another version.
-    #[error("written by another version")]
+    #[error("written by another version of sipwake")]
     OtherVersion,
     /// The checksum does not fit: torn, truncated or changed.
-    #[error("the checksum does not fit")]
+    #[error("the checksum is wrong")]
     Torn,
     /// The checksum fits but the content does not.
     #[error("the content cannot be read")]
@@ -55,7 +55,7 @@ pub(crate) fn seal(value: &impl Serialize) -> Vec<u8> {
     record
 }
 
-/// Returns a record with its content changed, of the same length; one that cannot be read stays one that cannot be read.
+/// Returns a record with changed content of the same length. An unreadable record stays unreadable.
 #[cfg(feature = "replay")]
 pub(crate) fn resealed(record: &[u8], change: impl FnOnce(&mut [u8])) -> Vec<u8> {
     let Ok(body) = body(record) else { return b"damaged".to_vec() };
@@ -67,7 +67,7 @@ pub(crate) fn resealed(record: &[u8], change: impl FnOnce(&mut [u8])) -> Vec<u8>
     changed
 }
 
-/// Reads what was sealed.
+/// Reads a sealed record.
 pub(crate) fn open<T: DeserializeOwned>(record: &[u8]) -> Result<T, Damage> {
     read(body(record)?)
 }
@@ -100,7 +100,7 @@ pub(super) fn write(out: &mut Vec<u8>, value: &impl Serialize) {
     serde_json::to_writer(out, value).expect("records have text keys, and memory takes every byte");
 }
 
-/// Reads a list entry by entry: one that cannot be read takes no other with it.
+/// Reads a list entry by entry. An unreadable entry is left out, and the others stay.
 pub(crate) fn each_readable<'de, D, T, C>(deserializer: D) -> Result<C, D::Error>
 where
     D: Deserializer<'de>,
@@ -111,12 +111,13 @@ where
     Ok(entries.into_iter().filter_map(|entry| read_raw(entry).ok()).collect())
 }
 
-/// Reads what a record holds as it was written. All is read as bytes: each way of reading is a copy of the code of every record.
+/// Reads a part of a record from its text. Everything is read from bytes: each other source would add a copy of the
+/// code for every record.
 pub(super) fn read_raw<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Result<T, Damage> {
     read(raw.get().as_bytes())
 }
 
-/// A list in a record, read as [`each_readable`] does.
+/// Reads a list in a record as [`each_readable`] does.
 pub(super) fn read_each<'a, T: Deserialize<'a>, C: FromIterator<T>>(raw: &'a RawValue) -> Option<C> {
     each_readable(&mut serde_json::Deserializer::from_slice(raw.get().as_bytes())).ok()
 }
@@ -134,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_sealed_can_be_opened() {
+    fn a_sealed_record_can_be_opened() {
         assert_eq!(open::<Memory>(&seal(&memory())), Ok(memory()));
     }
 

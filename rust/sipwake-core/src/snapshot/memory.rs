@@ -1,29 +1,30 @@
-//! What is remembered of one registration.
+//! What is remembered about one registration.
 
 use std::net::IpAddr;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::envelope::each_readable;
-use super::wish::{Quiet, TokenWish};
+use super::wanted::{Quiet, WantedToken};
 use crate::clock::Now;
 use crate::digest::NonceCache;
 use crate::push::{Dialect, Push, PushConfig, PushToken, Shown};
 use crate::random::Random;
 use crate::redact::Secret;
 
-/// The bindings at gateways that were left, each of which is to be taken back there.
+/// How many bindings at left gateways are remembered. Each is removed at its gateway.
 pub(crate) const MAX_LEFT: usize = 4;
 
-/// What is remembered of one registration.
+/// What is remembered about one registration.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Memory {
     /// One Call-ID for all REGISTERs of a registration (RFC 3261 10.2).
     pub(crate) call_id: Box<str>,
     pub(crate) from_tag: Box<str>,
-    /// No CSeq up to this one is used again; 0: nothing was ever sent.
+    /// No CSeq up to this one is used again. 0 means that nothing was ever sent.
     pub(crate) cseq_reserved: u32,
     pub(crate) nonces: NonceCache,
     /// The realm of the last challenge, for `X-PIID`.
@@ -34,48 +35,56 @@ pub(crate) struct Memory {
     /// `X-Sy.AuthURI` of the last response.
     pub(crate) auth_uri: Option<Box<str>>,
     pub(crate) shown: Shown,
-    pub(crate) token: TokenWish,
-    /// The user does not want to be disturbed: `token` says so, and this says what it will be again.
+    pub(crate) token: WantedToken,
+    /// The user does not want to be disturbed. `token` is what is wanted meanwhile, and this holds what will be wanted
+    /// again.
     #[serde(default)]
     pub(crate) quiet: Option<Box<Quiet>>,
-    /// What the server holds, as far as it is known.
-    pub(crate) bound: Option<Bound>,
+    /// The binding that the server holds, as far as is known.
+    pub(crate) bound: Option<ConfirmedBinding>,
+    /// What a REGISTER said about push that has no 2xx yet. If its response is lost, the server may still have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) unconfirmed: Option<Box<ConfirmedBinding>>,
     /// Contacts that the server may hold and should not.
     #[serde(deserialize_with = "each_readable")]
-    pub(crate) former: Vec<Former>,
-    /// The edge proxy answered 439: no `reg-id` (RFC 5626 11.6).
+    pub(crate) former: Vec<StaleContact>,
+    /// The edge proxy responded with 439, so `reg-id` is left out (RFC 5626 11.6).
     #[serde(default)]
     pub(crate) no_outbound: bool,
-    /// The server takes an old Contact of ours and the new one for the same binding: they must not go together.
+    /// The server takes an old Contact of ours and the new one for the same binding. One request must not have both.
     #[serde(default)]
     pub(crate) separate_removal: bool,
-    /// The port of the Contact, to be used again so that it stays the same.
+    /// The server has listed our Contact at another host than we sent.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) rewrites: bool,
+    /// The port of the Contact. It is used again, so that the Contact stays the same.
     pub(crate) local_port: Option<u16>,
-    /// The account is not registered and only sent a query: the binding of the query is removed, and no other is made.
+    /// The account is not registered and only sent a query. The query's binding is removed, and no other one is made.
     #[serde(default)]
     pub(crate) asked_only: bool,
-    /// Wall time, in seconds since 1970, at which the server last answered 555 to RFC 8599.
+    /// Wall time, in seconds since 1970, of the last 555 to RFC 8599.
     pub(crate) refused_at: Option<u64>,
-    /// Why a Contact with `pn-*` was refused, in the server's words; `None` after a 555.
+    /// Why the server refused a Contact with `pn-*`, in its own words. `None` after a 555.
     pub(crate) refused_why: Option<Box<str>>,
-    /// Our address when a server was last believed over a transport on which others can write along: what it said does not
-    /// outlive that network, nor the process, since another network may give the same address.
+    /// Our address when a server was last believed over a transport without TLS, where others can write, too. What it
+    /// said counts only on that network and in this process, because another network may give us the same address.
     #[serde(default)]
     pub(crate) heard_at: Option<IpAddr>,
     /// The server has shown that it is one of Mizutech's.
     #[serde(default)]
     pub(crate) mizutech: bool,
     /// Wall time, in seconds since 1970, at which the user logged out.
-    pub(crate) left_at: Option<u64>,
-    /// The credentials were accepted once.
+    pub(crate) left_at: Option<NonZeroU64>,
+    /// A server accepted the credentials once.
     #[serde(default)]
     pub(crate) worked: bool,
-    /// The record of an earlier process could not be read: what that had bound nobody knows.
+    /// A server may hold what no record names: the record of an earlier process could not be read, or a gateway that was left
+    /// never took its removal. From then on no log-out is proven.
     #[serde(default)]
     pub(crate) lost: bool,
-    /// What the gateways that were left may still hold, the last of them first.
+    /// What the left gateways may still hold, beginning with the one that was left last.
     #[serde(default, deserialize_with = "each_readable")]
-    pub(crate) left: Vec<Bound>,
+    pub(crate) left: Vec<ConfirmedBinding>,
 }
 
 impl Memory {
@@ -83,7 +92,7 @@ impl Memory {
         Self { call_id: random.token().into(), from_tag: random.token().into(), ..Self::default() }
     }
 
-    /// Forgets what may have been a lie.
+    /// Forgets what somebody may have forged.
     pub(crate) fn forget_hearsay(&mut self) {
         if self.heard_at.is_none() {
             return;
@@ -93,12 +102,12 @@ impl Memory {
         self.realm = self.realm.take().filter(|_| self.realm_pinned);
     }
 
-    /// What is left if the record cannot be read: a server may hold something unknown.
+    /// The replacement for an unreadable record: a server may have an unknown binding.
     pub(crate) fn lost(random: &mut Random) -> Self {
         Self { cseq_reserved: 1, lost: true, ..Self::fresh(random) }
     }
 
-    /// The user does not want to be disturbed until then, in wall time. Returns whether that is new.
+    /// Notes that the user does not want to be disturbed until then, in wall time. Returns whether that is new.
     pub(crate) fn be_quiet(&mut self, until: Duration, now: Now) -> bool {
         let until = until.as_secs().saturating_add(u64::from(until.subsec_nanos() > 0));
         let since = now.wall.as_secs();
@@ -109,47 +118,47 @@ impl Memory {
             return changed;
         }
         let then = match std::mem::take(&mut self.token) {
-            TokenWish::NoneYet => self.bound_token().map_or(TokenWish::NoneYet, TokenWish::Bind),
-            wish => wish,
+            WantedToken::NoneYet => self.bound_token().map_or(WantedToken::NoneYet, WantedToken::Bind),
+            wanted => wanted,
         };
-        self.token = TokenWish::Unbind(then.last().cloned());
+        self.token = WantedToken::Unbind(then.last().cloned());
         let mut quiet = Quiet { until, since, then, over_at: None };
         quiet.look_at_clock(now);
         self.quiet = Some(Box::new(quiet));
         true
     }
 
-    /// The user may be disturbed again. Returns whether anything changed.
+    /// Notes that "do not disturb" is over. Returns whether anything changed.
     pub(crate) fn end_quiet(&mut self) -> bool {
         let Some(quiet) = self.quiet.take() else { return false };
         self.token = quiet.then;
         true
     }
 
-    /// What is wanted of the token, apart from a user who does not want to be disturbed.
-    pub(crate) fn lasting_wish(&mut self) -> &mut TokenWish {
+    /// What is wanted of the token when do not disturb is off.
+    pub(crate) fn lasting_token(&mut self) -> &mut WantedToken {
         match &mut self.quiet {
             Some(quiet) => &mut quiet.then,
             None => &mut self.token,
         }
     }
 
-    /// Takes over what an earlier process remembered, which could not be read until now. `is_said`: the app has told meanwhile whether
-    /// the user may be disturbed.
-    pub(crate) fn recall_wishes(&mut self, token: TokenWish, quiet: Option<Box<Quiet>>, is_said: bool) {
+    /// Takes over the record of an earlier process, which could not be read until now. `is_said` means that the app has
+    /// said meanwhile whether the user may be disturbed.
+    pub(crate) fn restore_token(&mut self, token: WantedToken, quiet: Option<Box<Quiet>>, is_said: bool) {
         let (earlier, quiet) = match quiet {
             Some(mut quiet) => (std::mem::take(&mut quiet.then), Some(quiet).filter(|_| !is_said)),
             None => (token, None),
         };
-        if *self.lasting_wish() == TokenWish::NoneYet {
-            *self.lasting_wish() = earlier;
+        if *self.lasting_token() == WantedToken::NoneYet {
+            *self.lasting_token() = earlier;
         }
         if let Some(quiet) = quiet {
             let then = std::mem::take(&mut self.token);
             self.quiet = Some(Box::new(Quiet { then, ..*quiet }));
         }
         if let Some(quiet) = &self.quiet {
-            self.token = TokenWish::Unbind(quiet.then.last().cloned());
+            self.token = WantedToken::Unbind(quiet.then.last().cloned());
         }
     }
 
@@ -158,47 +167,48 @@ impl Memory {
     }
 }
 
-/// A Contact that a 200 confirmed.
+/// A binding that a 200 confirmed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "StoredBound", into = "StoredBound")]
-pub(crate) struct Bound {
+#[serde(try_from = "StoredBinding", into = "StoredBinding")]
+pub(crate) struct ConfirmedBinding {
     /// The whole Contact URI as it was sent.
     pub(crate) uri: Secret,
-    /// How much of it stands before the push parameters.
+    /// The length of the URI before the push parameters.
     base: usize,
     pub(crate) token: Option<PushToken>,
     /// Wall time, in seconds since 1970.
     pub(crate) expires_at: u64,
-    /// The gateway that took it, by its [`name`](crate::account::Hop::name); `None` where a redirect led, or in old records.
+    /// The [`name`](crate::account::Hop::name) of the gateway that accepted it. `None` after a redirect, or in old
+    /// records.
     pub(crate) gateway: Option<Box<str>>,
-    /// What was said about push with it, all of which is to be taken back; `None` where nothing was.
+    /// What the client said about push with it. A removal must take all of it back. `None` if it said nothing.
     pub(crate) spoken: Option<Spoken>,
-    /// The server's list named it. When it no longer does, it is gone.
+    /// The server's list has named it. When the list no longer does, the binding is gone.
     pub(crate) listed: bool,
-    /// The server that took it had shown that it is one of Mizutech's.
+    /// The server that accepted it had shown that it is one of Mizutech's.
     pub(crate) mizutech: bool,
-    /// How often its gateway, which was left, has refused to remove it.
+    /// How often the left gateway that holds it has refused to remove it.
     pub(crate) refusals: u8,
 }
 
-/// What was said about push with a binding.
+/// What the client said about push with a binding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Spoken {
-    /// The settings; shared with the account's while they are the same.
+    /// The settings. They are shared with the account's as long as they are the same.
     pub(crate) push: Arc<Push>,
-    /// Every dialect that was spoken, also those that the server later showed no need of.
+    /// Every dialect that was used, also those that turned out not to be needed.
     pub(crate) dialects: Vec<Dialect>,
 }
 
 impl Spoken {
-    /// Whether all of it stood in the Contact, so that nothing outlives that.
+    /// Whether all of it was in the Contact, so that it ends with the Contact.
     pub(crate) fn lives_in_contact(&self) -> bool {
         !self.dialects.iter().any(|dialect| matches!(dialect, Dialect::XMpush | Dialect::PortSip(_)))
     }
 }
 
-impl Bound {
-    /// `None` if the Contact URI does not begin with its base.
+impl ConfirmedBinding {
+    /// Returns `None` if the Contact URI does not begin with its base.
     pub(crate) fn new(
         base: &str,
         uri: &str,
@@ -219,7 +229,8 @@ impl Bound {
         })
     }
 
-    /// Another Contact that the same gateway holds, with all that was said there. `None` for what is no Contact of ours.
+    /// Another Contact that the same gateway holds, with what was said there. `None` if the URI is not a Contact of
+    /// ours.
     pub(crate) fn beside(&self, uri: &str, expires_at: u64) -> Option<Self> {
         let base = uri.split(";pn-").next()?;
         let there = Self::new(base, uri, self.token.clone(), expires_at, self.gateway.clone())?;
@@ -232,9 +243,9 @@ impl Bound {
     }
 }
 
-/// A [`Bound`] as it is stored.
+/// The stored form of a [`ConfirmedBinding`].
 #[derive(Serialize, Deserialize)]
-struct StoredBound {
+struct StoredBinding {
     base: Secret,
     uri: Secret,
     token: Option<PushToken>,
@@ -251,21 +262,22 @@ struct StoredBound {
     refusals: u8,
 }
 
-impl From<Bound> for StoredBound {
-    fn from(bound: Bound) -> Self {
+impl From<ConfirmedBinding> for StoredBinding {
+    fn from(bound: ConfirmedBinding) -> Self {
         let base = Secret::new(bound.base());
-        let Bound { uri, token, expires_at, gateway, spoken, listed, mizutech, refusals, .. } = bound;
+        let ConfirmedBinding { uri, token, expires_at, gateway, spoken, listed, mizutech, refusals, .. } = bound;
         let push = spoken.as_ref().map(|spoken| spoken.push.config());
         let dialects = spoken.map(|spoken| spoken.dialects).unwrap_or_default();
         Self { base, uri, token, expires_at, gateway, push, dialects, listed, mizutech, refusals }
     }
 }
 
-impl TryFrom<StoredBound> for Bound {
+impl TryFrom<StoredBinding> for ConfirmedBinding {
     type Error = &'static str;
 
-    fn try_from(stored: StoredBound) -> Result<Self, Self::Error> {
-        let StoredBound { base, uri, token, expires_at, gateway, push, dialects, listed, mizutech, refusals } = stored;
+    fn try_from(stored: StoredBinding) -> Result<Self, Self::Error> {
+        let StoredBinding { base, uri, token, expires_at, gateway, push, dialects, listed, mizutech, refusals } =
+            stored;
         let mut bound = Self::new(base.expose(), uri.expose(), token, expires_at, gateway)
             .ok_or("the Contact URI does not begin with its base")?;
         let push = push.and_then(|push| Push::parse(push).ok());
@@ -277,13 +289,13 @@ impl TryFrom<StoredBound> for Bound {
 
 /// A Contact that is no longer ours.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Former {
+pub(crate) struct StaleContact {
     pub(crate) uri: Secret,
-    /// Wall time, in seconds since 1970, after which the server has forgotten it by itself.
+    /// Wall time, in seconds since 1970, at which the server forgets it by itself.
     pub(crate) expires_at: u64,
     /// How many 200s still listed it after its removal was asked for.
     pub(crate) refusals: u8,
-    /// A server has shown that it holds it; of any other one nobody knows whether it was ever heard.
+    /// A server has shown that it holds it. For the others, nobody knows whether a server ever saw them.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) confirmed: bool,
 }
@@ -294,19 +306,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bound_contact_is_stored_with_its_base_and_read_if_it_begins_with_it() {
-        let bound = Bound::new("sip:a@b", "sip:a@b;pn-prid=t", None, 7, Some("gw.example".into()));
+    fn a_bound_contact_is_stored_with_its_base_and_read_only_if_it_begins_with_the_base() {
+        let bound = ConfirmedBinding::new("sip:a@b", "sip:a@b;pn-prid=t", None, 7, Some("gw.example".into()));
         let memory = Memory { bound: bound.clone(), ..Memory::fresh(&mut Random::new([1; 32])) };
         let record = seal(&memory);
         let stored = String::from_utf8(record.clone()).expect("JSON");
         let text = r#""bound":{"base":"sip:a@b","uri":"sip:a@b;pn-prid=t","token":null,"expires_at":7,"gateway":"gw.example"}"#;
-        // What else a binding remembers comes after this, and may be missing.
+        // The other things that a binding remembers come after this, and may be missing.
         assert!(stored.contains(text.trim_end_matches('}')), "{stored}");
         let read = open::<Memory>(&record).expect("sound").bound.expect("bound");
         assert_eq!((read.base(), Some(&read)), ("sip:a@b", bound.as_ref()));
-        let read = |text: &str| serde_json::from_str::<Bound>(text).ok();
+        let read = |text: &str| serde_json::from_str::<ConfirmedBinding>(text).ok();
         assert_eq!(read(&text[8..].replace("sip:a@b\"", "sip:c@d\"")), None);
         let old = read(&text[8..].replace(r#","gateway":"gw.example""#, ""));
-        assert_eq!(old.expect("from before gateways were remembered").gateway, None);
+        assert_eq!(old.expect("a record of a version that stored no gateways").gateway, None);
     }
 }

@@ -3,7 +3,7 @@
 mod envelope;
 mod memory;
 mod removals;
-mod wish;
+mod wanted;
 
 use std::fmt;
 
@@ -13,10 +13,10 @@ pub use envelope::Damage;
 #[cfg(feature = "replay")]
 pub(crate) use envelope::resealed;
 pub(crate) use envelope::{each_readable, open, seal};
-pub(crate) use memory::{Bound, Former, MAX_LEFT, Memory, Spoken};
-pub(crate) use removals::{Departed, Heeded, Removal, Removals, StoredRemoval, StoredRemovals};
+pub(crate) use memory::{ConfirmedBinding, MAX_LEFT, Memory, Spoken, StaleContact};
+pub(crate) use removals::{LoggedOutUser, PendingLogout, PushRule, Removals, StoredLogout, StoredRemovals};
 pub use removals::{MAX_ACCOUNTS, MAX_REMOVALS};
-pub(crate) use wish::{Quiet, TokenWish};
+pub(crate) use wanted::{Quiet, WantedToken};
 
 /// The key of the record with the pending removals and, by name only, the users who logged out lately and those that a
 /// reader without a client must know. It is a record of its own, so that damage to others does not lose it.
@@ -35,11 +35,12 @@ pub struct SaveId(pub u64);
 /// One record for the store.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Record {
-    /// By which [`handle_saved`](crate::user_agent::UserAgent::handle_saved) tells what became of it.
+    /// [`handle_saved`](crate::user_agent::UserAgent::handle_saved) names the save by it.
     pub id: SaveId,
-    /// Where it is kept: [`REMOVALS`], [`CALLS`], or `binding-` and an account's key.
+    /// The key in the store: [`REMOVALS`], [`CALLS`], or `binding-` and an account's key.
     pub key: String,
-    /// What is kept; `None` removes the record. Holds secrets, tokens and HA1 values: overwrite it once it is stored.
+    /// The content. `None` removes the record. It holds secrets, tokens and HA1 values: overwrite it after you have
+    /// stored it.
     pub bytes: Option<Vec<u8>>,
     /// How safe it must be before the next output is done.
     pub durability: Durability,
@@ -48,10 +49,10 @@ pub struct Record {
 /// How safe a record must be before what depends on it continues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Durability {
-    /// A command of the user: it must survive a power cut.
+    /// A command of the user. It must survive a power cut.
     Wish,
-    /// Numbers reserved and answers seen: it must survive the process. A power cut may take it back, which costs a
-    /// round trip later, not a binding; and a disk's sync would cost more than the round trip that a wake takes.
+    /// Reserved numbers, and what responses said. They must survive the process. A power cut may lose them: that costs
+    /// a round trip later, and no binding. To sync the disk would cost more than the round trip that a wake takes.
     Progress,
 }
 

@@ -1,5 +1,5 @@
-//! The log-outs that no server has confirmed yet, who logged out lately, and which users a reader without a client must
-//! know.
+//! The log-outs that no server has confirmed yet, the users who logged out lately, and the users that a process without
+//! a client must know.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -15,31 +15,32 @@ use super::memory::Memory;
 use crate::account::{AccountConfig, AccountKey};
 use crate::push::PushConfig;
 
-/// Accounts of one client.
+/// How many accounts a client may have.
 pub const MAX_ACCOUNTS: usize = 16;
-/// Log-outs waiting to be delivered; the one that waited longest is given up for a new one.
+/// How many log-outs may wait for delivery. If there are more, the one that has waited longest is given up.
 pub const MAX_REMOVALS: usize = 16;
-/// Users that logged out and are remembered, so that a late push for one of them is no push for another.
+/// How many users who logged out are remembered. A late push for one of them must not count as one for another user.
 const MAX_DEPARTED: usize = 16;
-/// How long a user who logged out is remembered, across restarts too: push services keep a message for four weeks at most.
+/// How long a user who logged out is remembered, also across restarts. Push services keep a message for at most four
+/// weeks.
 const DEPARTED: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// A log-out that the server has not confirmed yet: all that is needed to deliver it without the app.
+/// A log-out that the server has not confirmed yet, with all that is needed to deliver it without the app.
 #[derive(Deserialize)]
-pub(crate) struct Removal {
+pub(crate) struct PendingLogout {
     pub(crate) account: AccountConfig,
     pub(crate) push: Option<PushConfig>,
     pub(crate) memory: Memory,
 }
 
-/// The log-outs that an earlier process could not deliver; `None` for each that cannot be read.
-pub(crate) type PendingRemovals = Vec<Option<(AccountKey, Removal)>>;
+/// The log-outs that an earlier process could not deliver. `None` for each one that cannot be read.
+pub(crate) type PendingLogouts = Vec<Option<(AccountKey, PendingLogout)>>;
 
-/// A [`Removal`] as it is stored.
-pub(crate) type StoredRemoval = Zeroizing<Vec<u8>>;
+/// The stored form of a [`PendingLogout`].
+pub(crate) type StoredLogout = Zeroizing<Vec<u8>>;
 
-impl Removal {
-    pub(crate) fn written(account: &AccountConfig, push: &Option<PushConfig>, memory: &Memory) -> StoredRemoval {
+impl PendingLogout {
+    pub(crate) fn written(account: &AccountConfig, push: &Option<PushConfig>, memory: &Memory) -> StoredLogout {
         #[derive(Serialize)]
         struct Borrowed<'a> {
             account: &'a AccountConfig,
@@ -51,7 +52,7 @@ impl Removal {
         out
     }
 
-    pub(crate) fn read(stored: &StoredRemoval) -> Option<Self> {
+    pub(crate) fn read(stored: &StoredLogout) -> Option<Self> {
         serde_json::from_slice(stored).ok()
     }
 }
@@ -59,30 +60,31 @@ impl Removal {
 /// The record [`REMOVALS`].
 #[derive(Default, Serialize)]
 pub(crate) struct Removals {
-    /// The log-outs that the server has not confirmed, the one that waits longest first.
+    /// The log-outs that the server has not confirmed, oldest first.
     #[serde(serialize_with = "as_written")]
-    pending: Vec<(AccountKey, StoredRemoval)>,
-    pub(crate) departed: VecDeque<Departed>,
-    /// Those who do not want to be disturbed, and those who believe sealed pushes only, by name: for who reads this without a client.
-    /// Each account's own record and settings say what is done about it.
+    pending: Vec<(AccountKey, StoredLogout)>,
+    pub(crate) departed: VecDeque<LoggedOutUser>,
+    /// The users who do not want to be disturbed, and those who accept only sealed pushes, by name. A process that
+    /// judges pushes without a client needs them. The client itself uses each account's own record and settings.
     #[serde(rename = "quiet", skip_serializing_if = "Vec::is_empty")]
-    pub(crate) heeded: Vec<Heeded>,
+    pub(crate) push_rules: Vec<PushRule>,
 }
 
-/// What the record [`REMOVALS`] holds.
+/// The content of the record [`REMOVALS`].
 #[derive(Default)]
 pub(crate) struct StoredRemovals {
-    pub(crate) pending: PendingRemovals,
-    pub(crate) departed: VecDeque<Departed>,
-    pub(crate) heeded: Vec<Heeded>,
+    pub(crate) pending: PendingLogouts,
+    pub(crate) departed: VecDeque<LoggedOutUser>,
+    pub(crate) push_rules: Vec<PushRule>,
 }
 
-/// A user who logged out. A late push for them must not ring for somebody else. Nothing of this is secret.
+/// A user who logged out. A late push for them must not ring for somebody else. Nothing in here is secret.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Departed {
-    /// The user part of the AOR, which is all that most pushes tell; where another account has the same, `user@domain`.
+pub(crate) struct LoggedOutUser {
+    /// The user part of the AOR, because most pushes name nothing else. If another account has the same one, it is
+    /// `user@domain`.
     user: String,
-    /// Known in the process of the log-out alone, unless `user` has it.
+    /// Known only in the process of the log-out, unless `user` has it.
     #[serde(skip)]
     domain: Option<String>,
     /// Wall time, in seconds since 1970.
@@ -90,8 +92,8 @@ pub(crate) struct Departed {
 }
 
 impl Removals {
-    /// Reads the log-outs, the users who logged out and those that a reader must know. What of it cannot be read takes
-    /// no other log-out with it.
+    /// Reads the log-outs, the users who logged out, and the users that a process without a client must know. A part
+    /// that cannot be read does not spoil the other log-outs.
     pub(crate) fn open(record: &[u8]) -> Result<StoredRemovals, Damage> {
         #[derive(Deserialize)]
         struct Stored<'a> {
@@ -106,26 +108,26 @@ impl Removals {
         let entries = pending.0.into_iter();
         let pending = entries.map(|(key, removal)| AccountKey::parse(&key).zip(read_raw(removal).ok()));
         let departed = departed.and_then(read_each).unwrap_or_default();
-        let heeded = quiet.and_then(read_each).unwrap_or_default();
-        Ok(StoredRemovals { pending: pending.collect(), departed, heeded })
+        let push_rules = quiet.and_then(read_each).unwrap_or_default();
+        Ok(StoredRemovals { pending: pending.collect(), departed, push_rules })
     }
 
-    /// Returns the record; `None` when there is nothing to remember.
+    /// Returns the record, or `None` if there is nothing to remember.
     pub(crate) fn seal(&self) -> Option<Vec<u8>> {
-        (!self.pending.is_empty() || !self.departed.is_empty() || !self.heeded.is_empty()).then(|| seal(self))
+        (!self.pending.is_empty() || !self.departed.is_empty() || !self.push_rules.is_empty()).then(|| seal(self))
     }
 
-    /// Returns how many log-outs wait.
+    /// Returns the number of log-outs that wait.
     pub(crate) fn len(&self) -> usize {
         self.pending.len()
     }
 
-    /// Whether the log-out of this account waits.
+    /// Whether a log-out of this account waits.
     pub(crate) fn holds(&self, key: &AccountKey) -> bool {
         self.pending.iter().any(|(known, _)| known == key)
     }
 
-    pub(crate) fn insert(&mut self, key: AccountKey, removal: StoredRemoval) {
+    pub(crate) fn insert(&mut self, key: AccountKey, removal: StoredLogout) {
         match self.pending.iter_mut().find(|(known, _)| *known == key) {
             Some((_, former)) => *former = removal,
             None => self.pending.push((key, removal)),
@@ -136,7 +138,7 @@ impl Removals {
         self.pending.retain(|(known, _)| known != key);
     }
 
-    /// Remembers `user@domain`, who logged out; of too many, the one who left first is forgotten.
+    /// Remembers that `user@domain` logged out. If there are too many, the one who logged out first is forgotten.
     pub(crate) fn depart(&mut self, name: &str, wall: Duration) {
         self.return_of(name);
         self.forget_departed(wall);
@@ -145,10 +147,11 @@ impl Removals {
         }
         let (user, domain) = parts(name);
         let domain = domain.map(str::to_owned);
-        self.departed.push_back(Departed { user: user.to_owned(), domain, at: wall.as_secs() });
+        self.departed.push_back(LoggedOutUser { user: user.to_owned(), domain, at: wall.as_secs() });
     }
 
-    /// Forgets that a user left, and keeps the domain of one with the same name elsewhere. Returns whether anything changed.
+    /// Forgets that a user logged out. If somebody with the same user part logged out elsewhere, their domain is
+    /// remembered. Returns whether anything changed.
     pub(crate) fn return_of(&mut self, name: &str) -> bool {
         let mut changed = false;
         let (user, domain) = parts(name);
@@ -166,7 +169,7 @@ impl Removals {
         changed
     }
 
-    /// Forgets who left longer ago than [`DEPARTED`]. A clock that was set back forgets nobody.
+    /// Forgets the users who logged out more than [`DEPARTED`] ago. If the clock was set back, nobody is forgotten.
     pub(crate) fn forget_departed(&mut self, wall: Duration) {
         self.departed.retain(|departed| wall.as_secs().saturating_sub(departed.at) < DEPARTED.as_secs());
         while self.departed.len() > MAX_DEPARTED {
@@ -174,37 +177,38 @@ impl Removals {
         }
     }
 
-    /// Takes over the users that a reader had to know when they were last stored.
-    pub(crate) fn recall_heeded(&mut self, earlier: Vec<Heeded>) {
-        let unknown = |earlier: &Heeded| !self.heeded.iter().any(|known| known.is(&earlier.name));
-        let earlier: Vec<Heeded> = earlier.into_iter().filter(unknown).take(MAX_ACCOUNTS).collect();
-        self.heeded.extend(earlier);
+    /// Takes over the stored list of users that a process without a client must know.
+    pub(crate) fn recall_push_rules(&mut self, earlier: Vec<PushRule>) {
+        let unknown = |earlier: &PushRule| !self.push_rules.iter().any(|known| known.is(&earlier.name));
+        let earlier: Vec<PushRule> = earlier.into_iter().filter(unknown).take(MAX_ACCOUNTS).collect();
+        self.push_rules.extend(earlier);
     }
 
-    /// Lists which of the `users` (with whether logged out) a reader must know, besides those who are not here. Returns
-    /// whether that is new.
-    pub(crate) fn list_heeded(&mut self, users: &[(Heeded, bool)], wall: Duration) -> bool {
+    /// Lists the `users` that a process without a client must know. The flag says whether they logged out. Entries for
+    /// users who are not here stay. Returns whether the list has changed.
+    pub(crate) fn list_push_rules(&mut self, users: &[(PushRule, bool)], wall: Duration) -> bool {
         if users.is_empty() {
-            // The accounts are yet to be added.
+            // The app has not added the accounts yet.
             return false;
         }
         let here = || users.iter().filter(|(_, left)| !left).map(|(user, _)| user);
         let (alone, sealed_alone) = (here().all(|user| user.until != 0), here().all(|user| user.sealed));
-        let elsewhere = self.heeded.iter().filter(|known| {
+        let elsewhere = self.push_rules.iter().filter(|known| {
             (known.sealed || known.until > wall.as_secs()) && !users.iter().any(|(user, _)| user.is(&known.name))
         });
-        let heeded = elsewhere.chain(here().filter(|user| user.sealed || user.until != 0));
-        let mut heeded: Vec<Heeded> = heeded.map(|user| Heeded { alone, sealed_alone, ..user.clone() }).collect();
-        heeded.sort();
-        heeded.truncate(MAX_ACCOUNTS);
-        let changed = heeded != self.heeded;
-        self.heeded = heeded;
+        let push_rules = elsewhere.chain(here().filter(|user| user.sealed || user.until != 0));
+        let mut push_rules: Vec<PushRule> =
+            push_rules.map(|user| PushRule { alone, sealed_alone, ..user.clone() }).collect();
+        push_rules.sort();
+        push_rules.truncate(MAX_ACCOUNTS);
+        let changed = push_rules != self.push_rules;
+        self.push_rules = push_rules;
         changed
     }
 }
 
-impl Departed {
-    /// The user, with the domain where that is known.
+impl LoggedOutUser {
+    /// The user, with the domain if that is known.
     pub(crate) fn name(&self) -> String {
         match &self.domain {
             Some(domain) if !self.user.contains('@') => format!("{}@{domain}", self.user),
@@ -217,31 +221,32 @@ fn parts(name: &str) -> (&str, Option<&str>) {
     name.rsplit_once('@').map_or((name, None), |(user, domain)| (user, Some(domain)))
 }
 
-/// A user who is more than a name to a reader without a client.
+/// What a process without a client must know about a user.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(crate) struct Heeded {
+pub(crate) struct PushRule {
     /// `user@domain`.
     pub(crate) name: String,
-    /// Wall time, in seconds since 1970, until which the user does not want to be disturbed; 0: may be.
+    /// Wall time, in seconds since 1970, until which the user does not want to be disturbed. 0 if they may be
+    /// disturbed.
     pub(crate) until: u64,
-    /// No user here may be disturbed, so a push that names nobody is for one of them.
+    /// No user of this phone may be disturbed. So a push that names nobody is silent, too.
     #[serde(default)]
     pub(crate) alone: bool,
-    /// Believes no word of a push that came unsealed.
+    /// The user accepts only sealed pushes.
     #[serde(default)]
     pub(crate) sealed: bool,
-    /// No user here would, so a push that names nobody is not believed either.
+    /// All users of this phone accept only sealed pushes. So a push that names nobody is not believed either.
     #[serde(default)]
     pub(crate) sealed_alone: bool,
 }
 
-impl Heeded {
+impl PushRule {
     fn is(&self, name: &str) -> bool {
         self.name.eq_ignore_ascii_case(name)
     }
 }
 
-/// An object's entries in their order, each to be read on its own.
+/// The entries of an object in their order. Each is read on its own.
 struct Entries<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
@@ -266,7 +271,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
     }
 }
 
-fn as_written<S: Serializer>(pending: &[(AccountKey, StoredRemoval)], serializer: S) -> Result<S::Ok, S::Error> {
+fn as_written<S: Serializer>(pending: &[(AccountKey, StoredLogout)], serializer: S) -> Result<S::Ok, S::Error> {
     let entries = pending.iter().map(|(key, removal)| {
         let written = serde_json::from_slice::<&RawValue>(removal);
         (key.as_str(), written.expect("it was written as JSON"))
@@ -284,18 +289,18 @@ mod tests {
     }
 
     #[test]
-    fn a_log_out_that_cannot_be_read_takes_no_other_with_it() {
+    fn a_log_out_that_cannot_be_read_does_not_drop_the_others() {
         let config = AccountConfig::new("sip:alice@example.com", "secret");
         let key = crate::account::Account::parse(config.clone()).expect("a sound account").key();
-        let written = Removal::written(&config, &None, &memory());
+        let written = PendingLogout::written(&config, &None, &memory());
         let mut removals = Removals::default();
         removals.insert(key.clone(), written.clone());
         removals.depart("alice", Duration::from_secs(1_790_000_000));
         let sound = removals.seal().expect("something is pending");
         let StoredRemovals { pending, departed, .. } = Removals::open(&sound).expect("sound");
-        let [Some((of, Removal { account, push, memory }))] = &*pending else { panic!("one log-out") };
+        let [Some((of, PendingLogout { account, push, memory }))] = &*pending else { panic!("one log-out") };
         assert_eq!((of, push, departed.len()), (&key, &None, 1));
-        assert_eq!(Removal::written(account, push, memory), written);
+        assert_eq!(PendingLogout::written(account, push, memory), written);
 
         let written: &RawValue = serde_json::from_slice(&written).expect("JSON");
         let damaged = seal(&serde_json::json!({
@@ -303,15 +308,15 @@ mod tests {
             "departed": [7, { "user": "bob", "at": 1 }],
             "quiet": [{ "name": 7 }, { "name": "carol@example.com", "until": 2 }],
         }));
-        let read = Removals::open(&damaged).expect("its log-outs can be told apart");
-        let StoredRemovals { pending, departed, heeded } = read;
+        let read = Removals::open(&damaged).expect("its log-outs can be distinguished");
+        let StoredRemovals { pending, departed, push_rules } = read;
         assert_eq!(pending.iter().flatten().map(|(of, _)| of).collect::<Vec<_>>(), [&key]);
         assert_eq!((pending.len(), departed.len()), (3, 1));
-        assert_eq!(heeded, [Heeded { name: "carol@example.com".into(), until: 2, ..Heeded::default() }]);
+        assert_eq!(push_rules, [PushRule { name: "carol@example.com".into(), until: 2, ..PushRule::default() }]);
     }
 
     #[test]
-    fn of_too_many_departed_users_the_first_to_leave_is_forgotten() {
+    fn of_too_many_logged_out_users_the_first_is_forgotten() {
         let mut removals = Removals::default();
         for number in 0..=MAX_DEPARTED {
             removals.depart(&format!("user{number}"), Duration::from_secs(1_790_000_000));

@@ -1,4 +1,4 @@
-//! Which account a call is for, what becomes of it when accounts leave, and what a later process knows of it.
+//! Which account a call is for, what happens to it when accounts leave, and what a later process knows about it.
 
 use sipwake_core::account::{AccountKey, Transport};
 use sipwake_core::event::{CallChange, Discard, Ended, Event, FlowId, Offer, Output};
@@ -39,7 +39,7 @@ fn codes(stage: &mut Stage) -> Vec<u16> {
 }
 
 #[test]
-fn among_accounts_with_one_token_to_decides_whose_call_and_whose_message_it_is() {
+fn where_accounts_share_a_token_the_to_header_decides_whose_call_or_message_it_is() {
     for (name, whose) in [
         ("bob@example.com", 1),
         ("%62ob@EXAMPLE.com;user=phone", 1),
@@ -58,7 +58,7 @@ fn among_accounts_with_one_token_to_decides_whose_call_and_whose_message_it_is()
 }
 
 #[test]
-fn the_push_of_the_account_that_to_names_is_of_that_call() {
+fn the_push_of_the_account_in_the_to_header_belongs_to_that_call() {
     let (mut stage, accounts) = one_token();
     let pushed = stage.push(r#"{"ntype":"0","nfrom":"1234","ntouser":"bob"}"#);
     stage.input_on(accounts[0].1, to("bob@example.com", invite("c", "1234")));
@@ -67,7 +67,7 @@ fn the_push_of_the_account_that_to_names_is_of_that_call() {
 }
 
 #[test]
-fn without_a_token_in_common_to_decides_nothing() {
+fn where_accounts_share_no_token_the_to_header_decides_nothing() {
     let (mut stage, accounts) = one_token();
     stage.set_token(fcm("b:2"));
     for register in stage.all() {
@@ -79,7 +79,7 @@ fn without_a_token_in_common_to_decides_nothing() {
 }
 
 #[test]
-fn a_request_uri_that_is_another_account_s_contact_means_that_account() {
+fn a_call_whose_request_uri_is_another_accounts_contact_is_for_that_account() {
     for (uri, whose) in
         [("sip:bob@192.0.2.10:5070", 1), ("sip:bob@192.0.2.99:5070", 0), ("sip:alias@192.0.2.10:5070", 0)]
     {
@@ -91,7 +91,7 @@ fn a_request_uri_that_is_another_account_s_contact_means_that_account() {
 }
 
 #[test]
-fn a_call_told_under_one_account_on_the_flow_of_another_ends_with_either() {
+fn a_call_for_one_account_on_the_flow_of_another_ends_when_either_leaves() {
     for leaves in [0, 1] {
         let (mut stage, accounts) = one_token();
         stage.input_on(accounts[0].1, to("bob@example.com", invite("c", "1234")));
@@ -100,14 +100,14 @@ fn a_call_told_under_one_account_on_the_flow_of_another_ends_with_either() {
         stage.drain();
         assert_eq!(stage.calls().last(), Some(&&CallChange::Ended(Ended::LoggedOut)), "{leaves}");
         assert!(codes(&mut stage).contains(&480));
-        // And who has left gets no call on the flow of who stays.
+        // A user who left gets no call on the flow of a user who stays.
         stage.input_on(accounts[1 - leaves].1, to(["alice@example.com", "bob@example.com"][leaves], invite("d", "9")));
         assert_eq!(codes(&mut stage), [480], "{leaves}");
     }
 }
 
 #[test]
-fn a_call_that_was_announced_for_nobody_ends_with_the_last_account() {
+fn a_call_announced_for_no_account_ends_with_the_last_account() {
     let (mut stage, accounts) = one_token();
     stage.push(r#"{"ntype":"0","nfrom":"1234"}"#);
     assert_eq!(of(&stage), [None]);
@@ -125,7 +125,7 @@ fn judge(stage: &Stage, json: &str, channel: Channel) -> PushAction {
 }
 
 #[test]
-fn an_invite_that_comes_between_the_judgement_and_its_push_has_the_name_that_the_platform_was_told() {
+fn an_invite_between_the_gate_and_the_handling_of_its_push_gets_the_uuid_that_the_platform_knows() {
     for (json, call_id) in [
         (r#"{"ntype":"0","nfrom":"1234"}"#, "call-1"),
         (r#"{"ntype":"0","nfrom":"1234","ncallid":"upstream"}"#, "call-1"),
@@ -141,14 +141,14 @@ fn an_invite_that_comes_between_the_judgement_and_its_push_has_the_name_that_the
         stage.drain();
         assert!(call(&stage).iter().all(|uuid| *uuid == judged.uuid), "{json}: {:#?}", stage.calls());
         assert!(stage.agent.answer(judged.uuid, stage.now), "{json}");
-        // It was one call, and the next one of that caller is another.
+        // It was one call. The next call of that caller is another one.
         stage.input(invite("call-2", "1234"));
         assert_ne!(call(&stage).last(), Some(&judged.uuid), "{json}");
     }
 }
 
 #[test]
-fn what_was_judged_and_never_handed_over_names_no_later_call() {
+fn a_push_that_was_judged_but_never_handled_gives_its_uuid_to_no_later_call() {
     let mut stage = ready();
     let judged = judge(&stage, r#"{"ntype":"0","nfrom":"1234"}"#, Channel::FcmAndroid);
     stage.input(invite("call-1", "99"));
@@ -159,7 +159,7 @@ fn what_was_judged_and_never_handed_over_names_no_later_call() {
 }
 
 #[test]
-fn the_call_that_the_platform_was_told_to_end_ends_though_the_user_answered_in_between() {
+fn a_call_that_the_platform_was_told_to_end_ends_even_if_the_user_answers_in_between() {
     for (channel, ends) in [(Channel::PushKit, true), (Channel::FcmAndroid, false)] {
         let mut stage = ready();
         stage.push(CALL);
@@ -182,7 +182,7 @@ fn the_call_that_the_platform_was_told_to_end_ends_though_the_user_answered_in_b
 }
 
 #[test]
-fn a_cancel_ends_the_call_that_it_was_judged_to_end_though_a_newer_one_came() {
+fn a_cancel_ends_the_call_that_the_gate_chose_even_if_a_newer_one_comes() {
     let mut stage = ready();
     let first = stage.push(r#"{"ntype":"0","nfrom":"1234"}"#);
     let cancel = judge(&stage, r#"{"ntype":"2","nfrom":"1234"}"#, Channel::PushKit);
@@ -196,7 +196,7 @@ fn a_cancel_ends_the_call_that_it_was_judged_to_end_though_a_newer_one_came() {
 }
 
 #[test]
-fn a_push_for_which_there_is_no_room_says_so() {
+fn a_push_that_there_is_no_room_for_is_reported_as_such() {
     let mut stage = ready();
     for number in 0..64 {
         assert!(
@@ -211,7 +211,7 @@ fn a_push_for_which_there_is_no_room_says_so() {
     assert!(stage.events.iter().any(told));
 }
 
-/// A call that came by its INVITE alone and is over.
+/// A call that only its INVITE announced and that has ended.
 fn came_alone(from: &str, lines: &str) -> Stage {
     let mut stage = ready();
     stage.input(request("INVITE", "c", "c", from, lines, ""));
@@ -220,7 +220,7 @@ fn came_alone(from: &str, lines: &str) -> Stage {
 }
 
 #[test]
-fn a_late_push_that_knows_only_the_caller_is_silent_though_the_process_was_killed_meanwhile() {
+fn a_late_push_that_names_only_the_caller_stays_silent_after_a_kill() {
     for (from, lines, push, silent) in [
         ("1234", "", "1234", true),
         ("+4930123456", "", "030 123456", true),
@@ -243,12 +243,12 @@ fn a_late_push_that_knows_only_the_caller_is_silent_though_the_process_was_kille
         let redial = later.push(&format!(r#"{{"ntype":"0","nfrom":"{push}","ntouser":"alice"}}"#));
         assert!(redial.is_call() || !silent, "after forty seconds it is the next call");
         let redial = stage.restart(account(|_| {}), mpush()).push(CALL);
-        assert!(redial.is_call(), "an id tells it apart");
+        assert!(redial.is_call(), "its id distinguishes it");
     }
 }
 
 #[test]
-fn what_ended_while_the_store_was_shut_and_what_an_earlier_process_saw_are_both_remembered() {
+fn calls_that_ended_while_the_store_was_shut_and_those_of_earlier_processes_are_remembered() {
     let mut first = ready();
     first.push(CALL);
     first.push(&CALL.replace("\"0\"", "\"2\""));
@@ -272,7 +272,7 @@ fn what_ended_while_the_store_was_shut_and_what_an_earlier_process_saw_are_both_
     }
 }
 
-/// A server whose INVITEs come at once, `times` times.
+/// A server whose INVITE comes at once, for this many calls.
 fn prompt(times: u32) -> Stage {
     let mut stage = ready();
     for number in 0..times {
@@ -303,10 +303,10 @@ fn is_over(stage: &Stage) -> bool {
 }
 
 #[test]
-fn a_push_whose_invite_does_not_come_ends_early_where_the_server_is_known_to_be_quick() {
+fn an_announced_call_without_an_invite_ends_early_at_a_server_known_to_be_quick() {
     for (times, ends) in [(2, 40), (3, 10)] {
         let mut stages = vec![prompt(times)];
-        // The habit outlives the process.
+        // What the client learnt about the server survives the process.
         let mut later = stages[0].restart(account(|_| {}), mpush());
         let register = later.register();
         later.ok(&register, &[]);
@@ -324,7 +324,7 @@ fn a_push_whose_invite_does_not_come_ends_early_where_the_server_is_known_to_be_
 }
 
 #[test]
-fn the_invite_of_a_call_that_was_ended_early_rings_after_all_and_the_habit_is_doubted() {
+fn the_invite_of_a_call_that_ended_early_still_rings_and_the_server_no_longer_counts_as_quick() {
     let mut stage = prompt(3);
     let pushed = stage.push(CALL);
     registers(&mut stage);
@@ -332,7 +332,7 @@ fn the_invite_of_a_call_that_was_ended_early_rings_after_all_and_the_habit_is_do
     assert!(is_over(&stage));
     stage.input(invite("call-1", "1234"));
     assert_eq!(codes(&mut stage), [180]);
-    assert_ne!(call(&stage).last(), Some(&pushed.uuid), "a call that is over has no second life");
+    assert_ne!(call(&stage).last(), Some(&pushed.uuid), "a call that has ended must not start again");
     stage.input(request("CANCEL", "call-1", "call-1", "1234", "", ""));
     stage.advance(seconds(60));
     registers(&mut stage);
@@ -344,7 +344,7 @@ fn the_invite_of_a_call_that_was_ended_early_rings_after_all_and_the_habit_is_do
 }
 
 #[test]
-fn a_push_is_not_ended_early_that_tells_its_time_or_whose_register_was_not_answered() {
+fn a_call_does_not_end_early_if_its_push_has_a_time_or_its_register_got_no_response() {
     let dated = |stage: &Stage| {
         format!(
             r#"{{"aps":{{"alert":{{"loc-key":"IC_MSG"}},"call-id":"call-1"}},"from-uri":"sip:1234@x","send-time":"{}"}}"#,
@@ -394,7 +394,7 @@ fn a_sips_account_or_a_sips_request_uri_gives_a_sips_contact() {
 }
 
 #[test]
-fn what_comes_past_the_registrar_reaches_no_dialog_over_tls_or_by_sips_and_no_other_flow_s() {
+fn requests_from_other_peers_reach_no_dialog_over_tls_or_sips_and_none_of_another_flow() {
     let source = "203.0.113.7:5080".parse().expect("an address");
     for (uri, contact, taken) in [
         ("sip:alice@192.0.2.10:5070", "sip:1234@198.51.100.1", true),

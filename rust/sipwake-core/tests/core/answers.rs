@@ -1,4 +1,4 @@
-//! What each answer to a REGISTER leads to, over virtual time.
+//! What each response to a REGISTER leads to, on virtual time.
 
 use std::time::Duration;
 
@@ -51,7 +51,7 @@ fn the_waits_after_failures_grow_to_half_an_hour_at_most() {
         next = stage.one();
     }
     assert!(longest > seconds(300), "{longest:?}");
-    assert_eq!(stage.opened.len(), 1, "with no other gateway the flow is as good as another");
+    assert_eq!(stage.opened.len(), 1, "without another gateway the flow can be used");
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn a_wake_that_fails_is_tried_four_times_soon_and_then_backs_off() {
 }
 
 #[test]
-fn retry_after_is_obeyed_within_reason() {
+fn retry_after_is_followed_within_reason() {
     for (line, wait) in
         [("Retry-After: 120", 120), ("Retry-After: 18 (soon);duration=5", 18), ("Retry-After: 99999999", 3600)]
     {
@@ -90,7 +90,7 @@ fn retry_after_is_obeyed_within_reason() {
 }
 
 #[test]
-fn a_423_is_obeyed_within_reason_and_remembered() {
+fn a_423_is_followed_within_reason_and_remembered() {
     const THIRTY_DAYS: &str = "2592000";
     for min in ["1800", THIRTY_DAYS] {
         let mut stage = Stage::new(account(|config| config.expires = 60), None);
@@ -114,7 +114,7 @@ fn a_423_is_obeyed_within_reason_and_remembered() {
 }
 
 #[test]
-fn min_expires_that_grows_for_ever_is_given_up() {
+fn a_min_expires_that_keeps_growing_is_given_up() {
     let mut stage = Stage::new(account(|config| config.expires = 60), None);
     let mut next = Some(stage.register());
     let mut count = 0;
@@ -164,7 +164,7 @@ fn redirects_in_a_circle_end() {
 }
 
 #[test]
-fn a_secure_flow_is_never_left_for_a_clear_one() {
+fn a_redirect_never_leads_from_a_secure_flow_to_a_clear_one() {
     let mut stage = Stage::new(account(|config| config.aor = "sips:alice@example.com".into()), None);
     let first = stage.register();
     stage.reply(
@@ -189,7 +189,7 @@ fn junk_in_a_redirect_leads_nowhere() {
 }
 
 #[test]
-fn what_is_no_answer_to_us_is_counted_and_changes_nothing() {
+fn a_response_that_matches_no_request_is_counted_and_changes_nothing() {
     let mut stage = Stage::new(account(|_| {}), None);
     let first = stage.register();
     let good = response(&first, 200, "OK", &[&format!("Contact: {}", first.contact())]);
@@ -217,7 +217,7 @@ fn what_is_no_answer_to_us_is_counted_and_changes_nothing() {
 }
 
 #[test]
-fn a_provisional_answer_slows_the_retransmissions_and_ends_nothing() {
+fn a_provisional_response_slows_the_retransmissions_and_ends_nothing() {
     let mut stage = Stage::new(account(|_| {}), None);
     let first = stage.register();
     stage.reply(&first, 100, &[]);
@@ -256,7 +256,7 @@ fn our_own_lifetime_counts_among_many() {
 }
 
 #[test]
-fn a_200_that_grants_no_time_is_a_failure_and_no_loop() {
+fn a_200_with_a_lifetime_of_zero_is_a_failure_and_starts_no_loop() {
     let mut stage = Stage::new(account(|_| {}), None);
     let first = stage.register();
     stage.reply(&first, 200, &[&format!("Contact: {};expires=0", first.contact())]);
@@ -266,7 +266,7 @@ fn a_200_that_grants_no_time_is_a_failure_and_no_loop() {
 }
 
 #[test]
-fn a_refusal_for_good_is_asked_again_only_by_the_app() {
+fn after_a_final_refusal_only_the_app_can_ask_again() {
     for code in [403, 404, 410, 416, 603, 604] {
         let mut stage = Stage::new(account(|_| {}), None);
         let first = stage.register();
@@ -320,7 +320,7 @@ fn feature_caps_are_read_in_every_spelling() {
 }
 
 #[test]
-fn a_refresh_comes_when_it_must_and_not_before() {
+fn a_refresh_is_sent_when_it_is_due_and_not_before() {
     for (caps, at) in [
         ("X-Nothing: 1", 3600 - 120),
         ("Feature-Caps: *;+sip.pns=\"fcm\"", 3600),
@@ -354,11 +354,11 @@ fn a_device_that_slept_for_days_registers_once() {
     stage.drain();
     stage.advance(seconds(1));
     stage.one();
-    assert_eq!(stage.failures().len(), 1, "the answer never came, and the push did not wait for a back-off");
+    assert_eq!(stage.failures().len(), 1, "no response came, and the push did not wait for a back-off");
 }
 
 #[test]
-fn a_flow_that_breaks_after_each_registration_is_opened_ever_more_rarely() {
+fn a_flow_that_breaks_after_each_registration_is_reopened_less_and_less_often() {
     let mut stage = Stage::new(over(Transport::Tcp), None);
     let first = stage.register();
     stage.ok(&first, &[]);
@@ -377,7 +377,7 @@ fn a_flow_that_breaks_after_each_registration_is_opened_ever_more_rarely() {
 }
 
 #[test]
-fn a_flow_that_breaks_within_a_minute_of_its_registration_is_not_opened_again_at_once() {
+fn a_flow_that_breaks_within_a_minute_of_its_registration_is_not_reopened_at_once() {
     for (lived, opened) in [(59_999, 1), (60_000, 2)] {
         let mut stage = Stage::new(over(Transport::Tcp), None);
         stage.registered();
@@ -405,7 +405,7 @@ fn a_flow_that_cannot_be_opened_is_tried_again_with_back_off() {
 }
 
 #[test]
-fn a_push_on_a_flow_that_died_unseen_registers_on_a_new_one_at_once_but_not_in_a_loop() {
+fn a_push_after_a_flow_died_silently_registers_on_a_new_one_at_once_but_not_in_a_loop() {
     let mut stage = Stage::new(over(Transport::Tcp), None);
     stage.registered();
     stage.advance(seconds(100));
@@ -417,7 +417,7 @@ fn a_push_on_a_flow_that_died_unseen_registers_on_a_new_one_at_once_but_not_in_a
     stage.reply(&again, 500, &[]);
     let without_the_nonce = stage.one();
     stage.reply(&without_the_nonce, 500, &[]);
-    assert_eq!(stage.failures()[0].1, Some(seconds(1)), "a wake is worth one quick try more");
+    assert_eq!(stage.failures()[0].1, Some(seconds(1)), "a wake-up gets one more quick attempt");
     stage.advance(seconds(1));
     let last = stage.one();
     stage.reply(&last, 500, &[]);
@@ -474,7 +474,7 @@ fn the_push_settings_in_use_can_be_asked_for() {
 }
 
 #[test]
-fn keep_alives_end_when_they_are_no_more_wanted() {
+fn keep_alives_stop_when_the_account_no_longer_wants_them() {
     let mut stage = Stage::new(account(|config| config.keep_alive = Some(25)), None);
     stage.registered();
     stage.advance(seconds(100));
@@ -485,7 +485,7 @@ fn keep_alives_end_when_they_are_no_more_wanted() {
 }
 
 #[test]
-fn a_server_that_knows_no_outbound_or_but_one_contact_is_served() {
+fn a_server_without_outbound_or_with_room_for_one_contact_gets_a_register_that_it_accepts() {
     let mut stage = Stage::new(account(|config| config.instance_id = Some("urn:uuid:1".into())), None);
     let first = stage.register();
     assert!(first.contact().contains(";reg-id=1"));
@@ -503,7 +503,7 @@ fn a_server_that_knows_no_outbound_or_but_one_contact_is_served() {
 }
 
 #[test]
-fn what_cannot_be_corrected_by_another_request_is_told() {
+fn a_refusal_that_another_request_cannot_correct_is_reported() {
     let mut stage = Stage::new(account(|_| {}), None);
     let first = stage.register();
     let same = format!("Min-Expires: {}", first.header("Expires").expect("always there"));
@@ -528,7 +528,7 @@ fn what_cannot_be_corrected_by_another_request_is_told() {
 }
 
 #[test]
-fn a_capability_query_is_answered_and_its_binding_removed() {
+fn a_query_gets_its_answer_and_its_binding_is_removed() {
     for (code, caps, providers) in [
         (200, "Feature-Caps: *;+sip.pns=\"apns\", *;+sip.pns=\"fcm\"", &["apns", "fcm"][..]),
         (555, "X-Nothing: 1", &[][..]),
@@ -553,7 +553,7 @@ fn a_capability_query_is_answered_and_its_binding_removed() {
 }
 
 #[test]
-fn the_binding_of_a_question_is_told_from_ours_in_whatever_case_the_server_spells_ours() {
+fn the_binding_of_a_query_is_told_apart_from_ours_in_upper_and_lower_case() {
     for scheme in ["sip", "SIP"] {
         let mut stage = Stage::rfc8599();
         stage.registered();
@@ -572,7 +572,7 @@ fn the_binding_of_a_question_is_told_from_ours_in_whatever_case_the_server_spell
 }
 
 #[test]
-fn a_question_of_a_later_process_leaves_the_registration_as_it_is() {
+fn a_query_in_a_later_process_leaves_the_registration_as_it_is() {
     let mut before = Stage::rfc8599();
     before.set_token(fcm("a:1"));
     before.registered();
@@ -586,7 +586,7 @@ fn a_question_of_a_later_process_leaves_the_registration_as_it_is() {
 }
 
 #[test]
-fn a_question_is_not_asked_again_by_who_logged_out_meanwhile() {
+fn a_query_is_not_repeated_after_a_log_out() {
     let mut stage = Stage::rfc8599();
     stage.set_token(fcm("a:1"));
     stage.registered();
@@ -602,7 +602,7 @@ fn a_question_is_not_asked_again_by_who_logged_out_meanwhile() {
 }
 
 #[test]
-fn a_question_before_the_user_registered_leaves_no_binding() {
+fn a_query_before_the_first_register_leaves_no_binding() {
     for code in [200, 404] {
         let mut stage = Stage::rfc8599();
         stage.set_token(fcm("a:1"));
@@ -617,7 +617,7 @@ fn a_question_before_the_user_registered_leaves_no_binding() {
         assert!(stage.registrations().is_empty() && !stage.is_logged_out());
         stage.advance(seconds(86_400));
         stage.silent();
-        // A push or an unbinding is no registration either, now or in the next process.
+        // A push or an unbind does not register either, in this process or in the next one.
         let mut next = stage.restart(account(|_| {}), rfc8599());
         next.push("{}");
         next.unbind();
@@ -632,7 +632,7 @@ fn a_question_before_the_user_registered_leaves_no_binding() {
 }
 
 #[test]
-fn who_registers_while_the_leftover_of_a_question_is_removed_is_registered_after_it() {
+fn a_register_during_the_removal_of_a_querys_binding_is_sent_after_it() {
     for code in [200, 404, 500] {
         let mut stage = Stage::rfc8599();
         stage.set_token(fcm("a:1"));
@@ -653,13 +653,13 @@ fn who_registers_while_the_leftover_of_a_question_is_removed_is_registered_after
 }
 
 #[test]
-fn a_verdict_says_how_ios_is_spared_refresh_pushes() {
+fn a_verdict_says_how_to_avoid_refresh_pushes_on_ios() {
     let verdict = |provider, caps: &str| {
         let push = Push::parse(push_config(provider, &[Dialect::Rfc8599])).expect("valid");
         push.verdict(200, [("Feature-Caps", caps)])
     };
     for caps in ["*;+sip.pns=\"apns\"", "*;+sip.other"] {
-        assert!(verdict(Provider::Apns, caps).advice.contains("background pushes to the alert token"), "{caps}");
+        assert!(verdict(Provider::Apns, caps).advice.contains("as a background push to the alert token"), "{caps}");
     }
     assert_eq!(verdict(Provider::Fcm, "*;+sip.pns=\"fcm\"").advice, "", "Android has silent pushes");
 }

@@ -1,4 +1,4 @@
-//! What a caller asks inside a call and only the app can do: digits by INFO, a transfer by REFER.
+//! Requests inside a call that only the app can answer: digits by INFO, a transfer by REFER.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::support::{Sent, Stage, seconds};
 
 const DIGIT: &str = "Signal=5\r\nDuration=160\r\n";
 
-/// A call that is up, with our To.
+/// An answered call, with our To.
 fn connected(takes: bool) -> (Stage, Uuid, String) {
     let mut stage = ready();
     stage.agent.take_call_requests(takes);
@@ -47,7 +47,7 @@ fn asked(stage: &Stage) -> Vec<CallRequest> {
 }
 
 #[test]
-fn unless_the_app_answers_it_is_told_of_digits_and_transfers_and_they_are_refused_as_ever() {
+fn digits_and_transfers_are_reported_and_refused_unless_the_app_responds() {
     let (mut stage, uuid, to) = connected(false);
     stage.input(info(&to, 8, "application/dtmf-relay", DIGIT));
     assert_eq!(stage.one().code(), Some(415));
@@ -74,7 +74,7 @@ fn unless_the_app_answers_it_is_told_of_digits_and_transfers_and_they_are_refuse
 }
 
 #[test]
-fn the_app_s_response_is_what_the_caller_hears_once() {
+fn the_caller_gets_the_apps_response_once() {
     let (mut stage, uuid, to) = connected(true);
     for (number, status, heard) in [(8, 200, 200), (9, 603, 603), (10, 99, 500), (11, 700, 500)] {
         let text = info(&to, number, "application/dtmf-relay", DIGIT);
@@ -82,7 +82,7 @@ fn the_app_s_response_is_what_the_caller_hears_once() {
         stage.input(&text);
         stage.silent();
         let waiting = asked(&stage);
-        assert_eq!(waiting.len(), 1, "a retransmission is told once");
+        assert_eq!(waiting.len(), 1, "a retransmission is reported once");
         assert!(waiting[0].awaits_response);
         stage.events.clear();
         assert!(stage.agent.respond_request(uuid, waiting[0].id, status, stage.now));
@@ -96,7 +96,7 @@ fn the_app_s_response_is_what_the_caller_hears_once() {
 }
 
 #[test]
-fn what_the_app_does_not_answer_is_refused_after_ten_seconds_and_a_bye_ends_the_wait() {
+fn a_request_that_the_app_leaves_open_is_refused_after_ten_seconds_and_a_bye_ends_the_wait() {
     let (mut stage, _, to) = connected(true);
     stage.input(info(&to, 8, "application/x-own", "hello"));
     stage.advance(Duration::from_millis(9_999));
@@ -113,7 +113,7 @@ fn what_the_app_does_not_answer_is_refused_after_ten_seconds_and_a_bye_ends_the_
 }
 
 #[test]
-fn a_transfer_that_is_taken_hears_202_and_a_notify_unless_it_wants_none() {
+fn an_accepted_transfer_gets_202_and_a_notify_unless_it_wants_none() {
     for (lines, notified) in [("", true), ("Refer-Sub: false\r\n", false)] {
         let (mut stage, uuid, to) = connected(true);
         stage.input(refer(&to, &format!("Refer-To: sip:bob@example.com\r\n{lines}")));
@@ -136,7 +136,7 @@ fn a_transfer_that_is_taken_hears_202_and_a_notify_unless_it_wants_none() {
 }
 
 #[test]
-fn requests_without_end_or_sense_do_not_fill_the_memory() {
+fn endless_or_senseless_requests_do_not_fill_the_memory() {
     let (mut stage, _, to) = connected(true);
     for number in 8..40 {
         stage.input(info(&to, number, "application/dtmf", "1"));
@@ -150,7 +150,7 @@ fn requests_without_end_or_sense_do_not_fill_the_memory() {
 }
 
 #[test]
-fn a_caller_that_the_app_answers_may_know_that_it_may_transfer() {
+fn a_caller_learns_that_it_may_transfer_where_the_app_responds_to_transfers() {
     let (mut stage, _, to) = connected(true);
     let update = within(&to, request("UPDATE", "u", "c", "1234", "", "").replace("CSeq: 7", "CSeq: 8"));
     stage.input(update);

@@ -5,7 +5,7 @@ use sipwake_core::event::Event;
 
 use crate::support::{Stage, over, seconds};
 
-/// A client that asks to be registered, with a store that answers at once or later.
+/// A client that was asked to register, with a store that answers at once or later.
 fn registering(asynchronous: bool) -> Stage {
     let mut stage = if asynchronous { Stage::with_asynchronous_store() } else { Stage::empty() };
     stage.agent.trace_received(true);
@@ -14,7 +14,7 @@ fn registering(asynchronous: bool) -> Stage {
     stage
 }
 
-/// Registers through a challenge; an asynchronous store is given its time.
+/// Registers through a challenge. An asynchronous store gets its time.
 fn registered(asynchronous: bool) -> Stage {
     let mut stage = registering(asynchronous);
     stage.store_all();
@@ -29,7 +29,7 @@ fn registered(asynchronous: bool) -> Stage {
 }
 
 #[test]
-fn the_same_life_is_led_with_a_store_that_answers_at_once_and_with_one_that_answers_later() {
+fn a_slow_store_ends_with_the_same_records_as_one_that_answers_at_once() {
     let lives = [false, true].map(|asynchronous| {
         let mut stage = registered(asynchronous);
         stage.advance(seconds(60));
@@ -51,13 +51,13 @@ fn nothing_is_sent_before_what_it_depends_on_is_stored() {
     let mut stage = registering(true);
     assert!(stage.sent.is_empty() && stage.storing.len() == 1);
     stage.advance(seconds(5));
-    assert!(stage.sent.is_empty(), "whatever time it takes");
+    assert!(stage.sent.is_empty(), "no matter how long it takes");
     stage.store_all();
     assert_eq!(stage.sent.len(), 1);
 }
 
 #[test]
-fn what_a_store_refuses_or_never_answers_is_told_and_goes_out_all_the_same() {
+fn a_record_that_the_store_refuses_or_never_confirms_is_reported_and_the_request_still_goes_out() {
     for answers in [true, false] {
         let mut stage = registering(true);
         if answers {
@@ -66,10 +66,10 @@ fn what_a_store_refuses_or_never_answers_is_told_and_goes_out_all_the_same() {
             stage.advance(seconds(10));
         }
         assert!(stage.events.iter().any(|event| matches!(event, Event::StoreFailed { .. })), "answers: {answers}");
-        assert_eq!(stage.sent.len(), 1, "a phone that cannot store rings all the same");
+        assert_eq!(stage.sent.len(), 1, "a phone that cannot store still rings");
         stage.storing.clear();
         stage.advance(seconds(20));
-        assert!(!stage.storing.is_empty(), "it is to be stored again");
+        assert!(!stage.storing.is_empty(), "it must be stored again");
         stage.store_all();
         assert!(!stage.store.is_empty());
     }

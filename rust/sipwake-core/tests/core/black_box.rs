@@ -1,4 +1,4 @@
-//! What was decided is written down in codes and numbers alone, and the last wakes survive the process.
+//! The record holds only codes and numbers. The last wakes survive the process.
 
 use std::fmt::Write as _;
 
@@ -27,7 +27,7 @@ fn since_push(report: &Report) -> Vec<&'static str> {
 }
 
 #[test]
-fn a_wake_is_written_down_step_by_step_with_its_times() {
+fn a_wake_is_recorded_step_by_step_with_its_times() {
     let mut stage = ready();
     stage.advance(seconds(100));
     stage.push(CALL);
@@ -64,7 +64,7 @@ fn a_wake_is_written_down_step_by_step_with_its_times() {
 }
 
 #[test]
-fn an_invite_that_never_comes_is_counted_and_said() {
+fn an_invite_that_never_comes_is_counted_and_reported() {
     let mut stage = ready();
     stage.push(CALL);
     let sent = stage.one();
@@ -76,7 +76,7 @@ fn an_invite_that_never_comes_is_counted_and_said() {
 }
 
 #[test]
-fn what_failed_on_the_way_is_said_with_the_reason() {
+fn a_failed_connection_is_recorded_with_its_reason() {
     let mut stage = ready();
     stage.flow_breaks();
     stage.opens = false;
@@ -92,7 +92,7 @@ fn what_failed_on_the_way_is_said_with_the_reason() {
 }
 
 #[test]
-fn a_refused_nonce_and_a_kept_one_are_told_apart() {
+fn the_report_tells_a_refused_nonce_from_a_cached_one() {
     let mut stage = ready();
     stage.push(CALL);
     let first = stage.one();
@@ -105,7 +105,7 @@ fn a_refused_nonce_and_a_kept_one_are_told_apart() {
 }
 
 #[test]
-fn what_was_not_trusted_is_written_down_with_what_it_was() {
+fn each_warning_is_recorded_with_what_was_not_trusted() {
     let mut stage = Stage::rfc8599();
     stage.set_token(fcm("a:1"));
     let first = stage.register();
@@ -126,7 +126,7 @@ fn what_was_not_trusted_is_written_down_with_what_it_was() {
 }
 
 #[test]
-fn a_push_that_was_to_be_sealed_and_is_not_says_so() {
+fn the_report_says_that_a_push_should_have_been_sealed() {
     let mut stage = Stage::new(account(|config| config.sealed_pushes_only = true), rfc8599());
     stage.registered();
     stage.push(CALL);
@@ -136,7 +136,7 @@ fn a_push_that_was_to_be_sealed_and_is_not_says_so() {
 }
 
 #[test]
-fn a_push_for_who_has_logged_out_says_so_and_so_does_one_for_nobody() {
+fn the_report_says_that_a_push_is_for_a_logged_out_user_or_for_nobody() {
     let mut stage = ready();
     stage.log_out();
     stage.push(CALL);
@@ -149,11 +149,11 @@ fn a_push_for_who_has_logged_out_says_so_and_so_does_one_for_nobody() {
     assert_eq!(judged.word("silence"), Some("no-account"));
 }
 
-/// All that the test knows of a person: none of it may stand in a report.
+/// All that the test knows about a person. None of it may be in a report.
 const PERSONAL: [&str; 9] = ["alice", "example", "1234", "secret", "c-10", "192.0.2", "call-1", "5070", "asterisk"];
 
 #[test]
-fn a_report_holds_nobodys_name_number_token_or_address() {
+fn a_report_holds_no_name_number_token_or_address() {
     let mut stage = Stage::new(account(|_| {}), Some(push_config(sipwake_core::push::Provider::Fcm, &[])));
     stage.set_token(fcm("c-10:APA91bToken"));
     let first = stage.register();
@@ -169,7 +169,7 @@ fn a_report_holds_nobodys_name_number_token_or_address() {
         Platform { obstacles: vec![Obstacle::DataSaver], network: Some(Network::Mobile), ..Platform::default() };
     let text = stage.agent.report(Some(platform.clone()), stage.now).to_json();
     for personal in PERSONAL {
-        // Times and ids are digits, too.
+        // Times and ids have digits, too.
         let digits = personal.bytes().all(|byte| byte.is_ascii_digit());
         assert!(digits || !text.contains(personal), "{personal} in {text}");
     }
@@ -177,7 +177,7 @@ fn a_report_holds_nobodys_name_number_token_or_address() {
     assert_eq!((read.platform, read.decisions), (Some(platform), report(&stage).decisions));
 }
 
-/// What survives a kill, as a driver stores it.
+/// What survives a kill, stored as a driver stores it.
 fn kill(stage: &mut Stage) -> Stage {
     if let Some(record) = stage.agent.poll_record() {
         stage.store.insert(RECORD.to_owned(), record);
@@ -191,7 +191,7 @@ fn kill(stage: &mut Stage) -> Stage {
 }
 
 #[test]
-fn the_last_wakes_survive_the_process_that_was_killed() {
+fn the_last_wakes_survive_a_kill() {
     let mut stage = ready();
     stage.push(CALL);
     let before = report(&stage);
@@ -202,7 +202,7 @@ fn the_last_wakes_survive_the_process_that_was_killed() {
     assert!(after.decisions[kept..].iter().any(|noted| noted.name == "process-started"), "{:?}", names(&after));
     assert_eq!(after.counters.wakes, 1);
     assert_eq!(after.accounts[0].account, push.account.expect("alice's"), "the account is the same to both");
-    // And again, with nothing new in between.
+    // The same again, with nothing new in between.
     next.push(CALL);
     let last = report(&kill(&mut next));
     assert_eq!(last.decisions.iter().filter(|noted| noted.name == "push-judged").count(), 2);
@@ -210,7 +210,7 @@ fn the_last_wakes_survive_the_process_that_was_killed() {
 }
 
 #[test]
-fn an_idle_phone_has_nothing_to_store_of_wakes() {
+fn an_idle_phone_stores_nothing_about_wakes() {
     let mut stage = ready();
     assert_eq!(stage.agent.poll_record(), None);
     stage.push(CALL);
@@ -219,7 +219,7 @@ fn an_idle_phone_has_nothing_to_store_of_wakes() {
 }
 
 #[test]
-fn nothing_is_stored_over_wakes_that_cannot_be_read_yet() {
+fn recorded_wakes_that_cannot_be_read_yet_are_not_overwritten() {
     use sipwake_core::user_agent::Unreadable;
     let mut stage = ready();
     stage.agent.handle_loaded(RECORD, Err(Unreadable::Shut), stage.now);
@@ -230,7 +230,7 @@ fn nothing_is_stored_over_wakes_that_cannot_be_read_yet() {
 }
 
 #[test]
-fn a_damaged_black_box_is_begun_anew_without_a_word() {
+fn a_damaged_black_box_starts_empty_and_reports_nothing() {
     let mut stage = ready();
     let events = stage.events.len();
     for damaged in [&b""[..], b"sipwake 1 0000000000000000\n{}", b"\xff\xfe"] {
@@ -242,7 +242,7 @@ fn a_damaged_black_box_is_begun_anew_without_a_word() {
 }
 
 #[test]
-fn a_flood_of_decisions_takes_no_more_than_64_kib() {
+fn a_flood_of_decisions_takes_at_most_64_kib() {
     let mut stage = ready();
     for number in 0..2_000_u32 {
         stage.push(&CALL.replace("call-1", &format!("call-{number}")));
@@ -279,7 +279,7 @@ fn each_code_has_a_number_and_a_name_of_its_own_in_order() {
 }
 
 #[test]
-fn the_list_in_the_docs_is_that_of_the_code() {
+fn the_docs_list_the_codes_of_the_code() {
     const BEGIN: &str = "<!-- codes -->\n";
     const END: &str = "<!-- /codes -->";
     let mut table = String::from("| code | name | what was decided | what it carries |\n|---|---|---|---|\n");
@@ -294,11 +294,11 @@ fn the_list_in_the_docs_is_that_of_the_code() {
     if std::env::var_os("SIPWAKE_WRITE_DOCS").is_some() {
         return std::fs::write(DOC, format!("{before}{BEGIN}{table}{END}{after}")).expect("it can be written");
     }
-    assert_eq!(listed, table, "SIPWAKE_WRITE_DOCS=1 cargo test -p sipwake-core --test core writes it anew");
+    assert_eq!(listed, table, "SIPWAKE_WRITE_DOCS=1 cargo test -p sipwake-core --test core writes it again");
 }
 
 #[test]
-fn torn_foreign_and_hostile_reports_are_refused_with_what_is_wrong() {
+fn torn_foreign_and_hostile_reports_are_refused_with_the_reason() {
     let stage = ready();
     let text = report(&stage).to_json();
     for cut in 1..text.len() - 1 {
@@ -318,7 +318,7 @@ fn torn_foreign_and_hostile_reports_are_refused_with_what_is_wrong() {
         ("\"code\":100", "\"code\":\"process-started\""),
     ] {
         assert!(text.contains(from), "{from} in {text}");
-        let refused = Report::read(text.replace(from, to).as_bytes()).expect_err("it is no report's");
+        let refused = Report::read(text.replace(from, to).as_bytes()).expect_err("it does not belong to a report");
         assert!(matches!(refused, ReportError::Wrong { .. }), "{to}: {refused:?}");
     }
     let newer = text.replace("\"code\":100", "\"code\":9999");

@@ -1,4 +1,4 @@
-//! A server that asks for credentials inside a call with the nonce of its registrations.
+//! A server that challenges requests inside a call with the nonce of its registrations.
 
 use sipwake_core::call::HangUp;
 use sipwake_core::event::Offer;
@@ -6,7 +6,7 @@ use sipwake_core::event::Offer;
 use crate::incoming::{call, invite, ready, request};
 use crate::support::{CHALLENGE, Sent, Stage, account, fcm, inside, mpush};
 
-/// A call that was answered and is being hung up: the REGISTER before it, and its BYE.
+/// An answered call that the phone hangs up: the REGISTER before it, and its BYE.
 fn hanging_up() -> (Stage, Sent, Sent) {
     hanging_up_at(ready())
 }
@@ -31,7 +31,7 @@ fn hanging_up_at(mut stage: Stage) -> (Stage, Sent, Sent) {
 }
 
 #[test]
-fn a_nonce_of_the_registrations_goes_on_counting_in_a_call() {
+fn a_nonce_of_the_registrations_continues_its_count_in_a_call() {
     let (mut stage, register, bye) = hanging_up();
     let count = |nc: &str| u32::from_str_radix(nc, 16).expect("a nonce count");
     let (nonce, used) = (register.auth("nonce").expect("it answers"), count(register.auth("nc").expect("it counts")));
@@ -48,7 +48,7 @@ fn a_nonce_of_the_registrations_goes_on_counting_in_a_call() {
 }
 
 #[test]
-fn who_asks_in_a_call_alone_is_not_answered_in_a_register() {
+fn a_challenge_seen_only_inside_a_call_is_not_answered_in_a_register() {
     let (mut stage, _, bye) = hanging_up();
     stage.reply(&bye, 407, &["Proxy-Authenticate: Digest realm=\"asterisk\", nonce=\"p\", qop=\"auth\""]);
     let again = stage.one();
@@ -59,7 +59,7 @@ fn who_asks_in_a_call_alone_is_not_answered_in_a_register() {
 }
 
 #[test]
-fn nobody_in_a_call_gets_an_answer_that_is_easier_to_crack_than_the_registrars() {
+fn a_challenge_in_a_call_gets_no_digest_that_is_easier_to_crack_than_the_registrars() {
     for challenge in [
         "realm=\"elsewhere\", nonce=\"p\", qop=\"auth\"",
         "realm=\"elsewhere\", nonce=\"p\", algorithm=SHA-256, qop=\"auth\"",
@@ -81,7 +81,7 @@ fn nobody_in_a_call_gets_an_answer_that_is_easier_to_crack_than_the_registrars()
 }
 
 #[test]
-fn of_several_challenges_in_a_call_the_registrars_own_is_answered_alone() {
+fn of_several_challenges_in_a_call_only_the_registrars_is_answered() {
     let own = "Digest realm=\"asterisk\", nonce=\"own\", qop=\"auth\"";
     for others in [
         &["WWW-Authenticate: Digest realm=\"elsewhere\", nonce=\"x\""][..],
@@ -130,7 +130,7 @@ fn no_weaker_hash_is_answered_in_a_call_than_the_registrar_asked_for() {
 }
 
 #[test]
-fn what_one_gateway_asked_vouches_for_nobody_in_a_call_at_another() {
+fn a_challenge_from_one_gateway_does_not_allow_an_answer_in_a_call_at_another() {
     let config = account(|config| config.gateways = vec!["sip:a.example".into(), "sip:b.example".into()]);
     for asks in [false, true] {
         let mut stage = Stage::new(config.clone(), mpush());
@@ -153,7 +153,7 @@ fn what_one_gateway_asked_vouches_for_nobody_in_a_call_at_another() {
 }
 
 #[test]
-fn whoever_keeps_asking_in_a_call_gets_two_answers() {
+fn endless_challenges_in_a_call_get_two_answers() {
     let (mut stage, register, mut last) = hanging_up();
     let realm = register.auth("realm").expect("a realm").to_owned();
     for round in 0..2 {

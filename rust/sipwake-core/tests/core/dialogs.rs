@@ -1,4 +1,4 @@
-//! Dialogs as peers make them: tags that were cut off, requests that come straight to our Contact, texts in Latin-1.
+//! Dialogs as real peers make them: with cut-off tags, requests straight to our Contact, and texts in Latin-1.
 
 use sipwake_core::call::HangUp;
 use sipwake_core::event::{CallChange, Event, Offer};
@@ -6,7 +6,7 @@ use sipwake_core::event::{CallChange, Event, Offer};
 use crate::incoming::{call, invite, ready, request};
 use crate::support::{Sent, Stage, seconds};
 
-/// A call that was answered with SDP; its ACK has not come.
+/// A call that was answered with SDP. Its ACK has not come.
 fn answered(invite: &str) -> (Stage, String) {
     let mut stage = ready();
     stage.input(invite);
@@ -28,7 +28,7 @@ fn is_over(stage: &Stage) -> bool {
 }
 
 #[test]
-fn an_ack_and_a_bye_whose_to_tag_was_cut_off_belong_to_the_only_call_that_they_fit() {
+fn an_ack_and_a_bye_without_their_to_tag_belong_to_the_only_call_that_fits() {
     let long = format!("<sip:alice@192.0.2.10:5070;pn-prid=c-10:{};transport=udp>", "A".repeat(190));
     for (to, keep) in [(long.as_str(), 255), ("<sip:alice@example.com>", 23)] {
         let (mut stage, whole) = answered(&invite("c", "1234").replace("<sip:alice@example.com>", to));
@@ -44,7 +44,7 @@ fn an_ack_and_a_bye_whose_to_tag_was_cut_off_belong_to_the_only_call_that_they_f
 }
 
 #[test]
-fn without_a_route_the_caller_s_ack_and_bye_are_taken_wherever_they_come_from() {
+fn without_a_route_the_callers_ack_and_bye_are_accepted_from_any_address() {
     let source = "203.0.113.7:5080".parse().expect("an address");
     let (mut stage, to) = answered(&invite("c", "1234").replace("Record-Route: <sip:gw.example.net;lr>\r\n", ""));
     let from_there = |stage: &mut Stage, text: String| {
@@ -53,7 +53,7 @@ fn without_a_route_the_caller_s_ack_and_bye_are_taken_wherever_they_come_from() 
         stage.drain();
     };
     let tagged = |text: String| text.replace("To: <sip:alice@example.com>", &format!("To: {to}"));
-    // Somebody who knows only one tag is not the peer.
+    // A request with only one of the tags is not from the peer.
     from_there(&mut stage, request("ACK", "x", "c", "1234", "", ""));
     from_there(&mut stage, tagged(request("BYE", "y", "c", "1234", "", "").replace("tag=fc", "tag=guessed")));
     assert!(!is_connected(&stage) && !is_over(&stage));
@@ -66,8 +66,8 @@ fn without_a_route_the_caller_s_ack_and_bye_are_taken_wherever_they_come_from() 
 }
 
 #[test]
-fn an_ack_with_the_branch_of_its_invite_connects_the_call_as_one_with_its_own() {
-    // Callers of RFC 2543 have no branch that tells the two apart.
+fn an_ack_with_the_branch_of_its_invite_connects_the_call() {
+    // Callers that follow RFC 2543 have no branch that tells the two apart.
     for branch in ["z9hG4bKc", "1"] {
         let theirs = |text: String| text.replace("branch=z9hG4bKc\r\n", &format!("branch={branch}\r\n"));
         let (mut stage, to) = answered(&theirs(invite("c", "1234")));
@@ -87,7 +87,7 @@ fn tagged(to: &str, text: String) -> String {
 }
 
 #[test]
-fn a_bye_past_the_registrar_is_answered_as_often_as_it_comes_and_one_with_an_old_number_is_refused() {
+fn a_repeated_bye_from_another_peer_is_answered_again_and_an_old_cseq_is_refused() {
     let (mut stage, to) = answered(&invite("c", "1234").replace("Record-Route: <sip:gw.example.net;lr>\r\n", ""));
     let from_there = |stage: &mut Stage, text: String| {
         let source = "203.0.113.7:5080".parse().expect("an address");
@@ -110,7 +110,7 @@ fn a_bye_past_the_registrar_is_answered_as_often_as_it_comes_and_one_with_an_old
 }
 
 #[test]
-fn all_reasons_of_a_bye_are_told() {
+fn each_reason_of_a_bye_is_reported() {
     let (mut stage, to) = answered(&invite("c", "1234"));
     stage.input(tagged(&to, request("ACK", "a", "c", "1234", "", "")));
     let reasons = "Reason: Q.850;cause=16;text=\"Bye, bye\"\r\nReason: SIP;cause=200\r\n";
@@ -124,7 +124,7 @@ fn all_reasons_of_a_bye_are_told() {
 }
 
 #[test]
-fn an_invite_from_elsewhere_stays_out_whatever_call_there_is() {
+fn an_invite_from_another_address_is_ignored_even_during_a_call() {
     let source = "203.0.113.7:5080".parse().expect("an address");
     let (mut stage, _) = answered(&invite("c", "1234"));
     let flow = stage.flow();
@@ -187,7 +187,7 @@ fn a_message_and_a_session_name_in_latin_1_are_read() {
 }
 
 #[test]
-fn a_description_that_ends_as_a_string_in_c_or_with_a_blank_line_is_one() {
+fn an_sdp_may_end_with_zero_bytes_or_a_blank_line() {
     for end in ["\0", "\r\n\0\0", " \r\n", "\r\n"] {
         let mut stage = ready();
         let sdp = format!("v=0\r\no=- 1 1 IN IP4 192.0.2.3\r\ns=-\r\n{end}");

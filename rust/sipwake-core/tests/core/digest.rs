@@ -1,4 +1,4 @@
-//! Challenges: one honest answer each, never a loop.
+//! Challenges: each gets one answer, and none leads to a loop.
 
 use sipwake_core::digest::{Algorithm, Credentials, Unusable};
 use sipwake_core::event::Failure;
@@ -98,7 +98,7 @@ fn a_stale_or_changed_nonce_is_answered_once_more() {
 }
 
 #[test]
-fn a_next_nonce_is_used_without_being_asked() {
+fn a_next_nonce_is_used_without_a_challenge() {
     let mut stage = Stage::rfc8599();
     stage.registered_with(&["Authentication-Info: nextnonce=\"n7\""]);
     let refresh = stage.register();
@@ -106,7 +106,7 @@ fn a_next_nonce_is_used_without_being_asked() {
 }
 
 #[test]
-fn a_wrong_password_stops_after_a_fresh_nonce_was_refused_twice_whatever_comes_then() {
+fn after_a_fresh_nonce_is_refused_twice_the_password_is_wrong_and_nothing_is_tried_again() {
     let mut stage = Stage::new(crate::support::over(sipwake_core::account::Transport::Tls), crate::support::rfc8599());
     stage.set_token(fcm("a:1"));
     let first = stage.register();
@@ -125,7 +125,7 @@ fn a_wrong_password_stops_after_a_fresh_nonce_was_refused_twice_whatever_comes_t
 
     stage.opens = true;
     let again = stage.register();
-    assert_eq!(again.auth("nonce"), None, "the user asked: one more honest try, unauthenticated first");
+    assert_eq!(again.auth("nonce"), None, "the user asked: one more attempt, the first request without credentials");
 }
 
 #[test]
@@ -141,12 +141,12 @@ fn a_server_that_hangs_up_after_a_wrong_password_is_not_called_again() {
 }
 
 #[test]
-fn a_nonce_that_the_server_lost_before_it_was_answered_is_no_wrong_password() {
+fn a_nonce_that_the_server_lost_does_not_mean_a_wrong_password() {
     let mut stage = Stage::rfc8599();
     let first = stage.register();
     stage.reply(&first, 401, &[&challenge("n1", "")]);
     let second = stage.one();
-    // It was restarted meanwhile, and does not say `stale`.
+    // The server restarted in between and does not say `stale`.
     stage.reply(&second, 401, &[&challenge("n2", "")]);
     let third = stage.one();
     stage.ok(&third, &[]);
@@ -154,7 +154,7 @@ fn a_nonce_that_the_server_lost_before_it_was_answered_is_no_wrong_password() {
 }
 
 #[test]
-fn a_slow_answer_ahead_of_a_correction_blames_no_nonce_that_is_lost_after_it() {
+fn after_a_slow_answer_and_a_423_a_lost_nonce_is_still_excused() {
     let mut stage = Stage::rfc8599();
     let first = stage.register();
     stage.reply(&first, 401, &[&challenge("n1", "")]);
@@ -174,7 +174,7 @@ fn a_slow_answer_ahead_of_a_correction_blames_no_nonce_that_is_lost_after_it() {
 }
 
 #[test]
-fn a_slow_answer_to_a_stale_nonce_leaves_the_excuse_for_the_nonce_that_is_lost_after_it() {
+fn after_a_slow_answer_to_a_stale_nonce_a_lost_nonce_is_still_excused() {
     for stale in [", stale=true", ", stale=TRUE", ", stale=\"true\""] {
         let mut stage = Stage::rfc8599();
         let first = stage.register();
@@ -189,6 +189,43 @@ fn a_slow_answer_to_a_stale_nonce_leaves_the_excuse_for_the_nonce_that_is_lost_a
         stage.ok(&last, &[]);
         assert_eq!((stage.failures(), stage.registrations().len()), (Vec::new(), 1), "{stale}");
     }
+}
+
+#[test]
+fn after_a_slow_challenge_that_says_nothing_of_stale_a_lost_nonce_is_still_excused() {
+    // The challenge comes late, or the refusal of its nonce does.
+    for (first_wait, second_wait) in [(31, 0), (0, 11), (31, 11)] {
+        let mut stage = Stage::rfc8599();
+        let first = stage.register();
+        stage.advance(seconds(first_wait));
+        stage.sent.clear();
+        stage.reply(&first, 401, &[&challenge("n1", "")]);
+        let late = stage.one();
+        stage.advance(seconds(second_wait));
+        stage.sent.clear();
+        stage.reply(&late, 401, &[&challenge("n2", "")]);
+        let lost = stage.one();
+        stage.reply(&lost, 401, &[&challenge("n3", "")]);
+        let last = stage.one();
+        stage.ok(&last, &[]);
+        assert_eq!((stage.failures(), stage.registrations().len()), (Vec::new(), 1), "{first_wait} {second_wait}");
+    }
+}
+
+#[test]
+fn a_wrong_password_is_reported_even_if_every_challenge_is_slow() {
+    let mut stage = Stage::rfc8599();
+    let mut request = stage.register();
+    for nonce in ["n1", "n2", "n3", "n4"] {
+        stage.advance(seconds(11));
+        stage.sent.clear();
+        stage.reply(&request, 401, &[&challenge(nonce, "")]);
+        if nonce != "n4" {
+            request = stage.one();
+        }
+    }
+    assert_eq!(stage.failures(), [(&Failure::WrongCredentials, None)]);
+    stage.silent();
 }
 
 #[test]
@@ -209,7 +246,7 @@ fn other_credentials_are_tried_when_the_app_gives_them() {
     stage.add(account(|config| config.credentials = Credentials::Password(Secret::new("other"))), None);
     stage.silent();
     let again = stage.register();
-    assert_eq!(again.auth("nonce"), None, "the old answers are forgotten");
+    assert_eq!(again.auth("nonce"), None, "the old responses are forgotten");
     assert_eq!(again.header("Call-ID"), first.header("Call-ID"));
     assert!(again.cseq() > first.cseq());
 }
@@ -223,21 +260,21 @@ fn the_nonces_live_on_while_user_and_password_stay_the_same() {
     assert_eq!(again.auth("nonce"), Some("n1"));
     stage.ok(&again, &[]);
     stage.add(account(|config| config.auth_user = Some("alice2".into())), None);
-    assert_eq!(stage.register().auth("nonce"), None, "another user answers otherwise");
+    assert_eq!(stage.register().auth("nonce"), None, "another user's response differs");
 }
 
 #[test]
-fn the_app_hears_of_a_server_that_does_not_know_the_password() {
+fn the_app_is_warned_of_a_server_that_does_not_know_the_password() {
     let mut stage = Stage::new(account(|_| {}), None);
     stage.registered();
-    assert!(!stage.last().suspicious_server, "it said nothing of it");
+    assert!(!stage.last().suspicious_server, "it did not mention it");
     let again = stage.register();
     stage.ok(&again, &["Authentication-Info: rspauth=\"00000000000000000000000000000000\""]);
     assert!(stage.last().suspicious_server);
 }
 
 #[test]
-fn challenges_for_ever_are_given_up_until_later() {
+fn endless_challenges_are_given_up_until_later() {
     let mut stage = Stage::rfc8599();
     let mut next = Some(stage.register());
     let mut answers = 0;
@@ -254,7 +291,7 @@ fn challenges_for_ever_are_given_up_until_later() {
 }
 
 #[test]
-fn challenges_for_ever_at_several_gateways_lead_to_few_requests() {
+fn endless_challenges_at_several_gateways_lead_to_few_requests() {
     let gateways = ["a.example:5060".to_owned(), "b.example:5060".to_owned()].to_vec();
     let mut stage = Stage::new(account(|config| config.gateways = gateways), rfc8599());
     stage.start_registering();
@@ -270,7 +307,7 @@ fn challenges_for_ever_at_several_gateways_lead_to_few_requests() {
 }
 
 #[test]
-fn a_401_without_a_challenge_is_named() {
+fn a_401_without_a_challenge_is_reported_as_such() {
     for lines in [&[][..], &["WWW-Authenticate: Basic realm=\"r\""][..], &["WWW-Authenticate: \u{1}"][..]] {
         let mut stage = Stage::rfc8599();
         let first = stage.register();
@@ -282,7 +319,7 @@ fn a_401_without_a_challenge_is_named() {
 }
 
 #[test]
-fn the_server_may_name_another_digest_uri() {
+fn a_server_may_name_another_digest_uri() {
     let mut stage = Stage::new(account(|config| config.upper.server = Some("upper.example.com".into())), rfc8599());
     let bound = stage.registered_with(&["X-Sy.AuthURI: sip:upper.example.com"]);
     assert_eq!(bound.auth("uri"), Some("sip:example.com"));
@@ -292,7 +329,7 @@ fn the_server_may_name_another_digest_uri() {
 }
 
 #[test]
-fn a_challenge_that_was_weakened_on_the_way_is_refused_and_told_until_the_network_changes() {
+fn a_weakened_challenge_is_refused_and_reported_until_the_network_changes() {
     let ask = |nonce: &str, more: &str| format!("WWW-Authenticate: Digest realm=\"r\", nonce=\"{nonce}\"{more}");
     let mut stage = Stage::rfc8599();
     let first = stage.register();
@@ -311,7 +348,7 @@ fn a_challenge_that_was_weakened_on_the_way_is_refused_and_told_until_the_networ
 }
 
 #[test]
-fn a_hash_below_the_accounts_minimum_is_refused_and_told() {
+fn a_hash_below_the_accounts_minimum_is_refused_and_reported() {
     let config = account(|config| config.minimum_digest = Some(Algorithm::Sha256));
     let mut stage = Stage::new(config, None);
     let first = stage.register();
@@ -322,7 +359,7 @@ fn a_hash_below_the_accounts_minimum_is_refused_and_told() {
 }
 
 #[test]
-fn where_a_proof_is_required_a_server_without_one_is_no_success() {
+fn where_a_server_proof_is_required_a_200_without_one_is_a_failure() {
     for info in [None, Some("Authentication-Info: qop=auth, rspauth=\"00f8f25752fb9db835043a59f6041c85\", nc=00000001")]
     {
         let mut stage = Stage::new(account(|config| config.require_server_proof = true), None);

@@ -1,4 +1,4 @@
-//! Do not disturb: the push binding goes, the registration stays, and both come back by themselves.
+//! Do not disturb: the push binding goes, the registration stays, and the binding comes back by itself.
 
 use std::time::Duration;
 
@@ -35,12 +35,12 @@ impl Stage {
         self.events.iter().filter(|event| matches!(event, Event::DoNotDisturbOver { .. })).count()
     }
 
-    /// The clock on the wall is set; the time since boot goes on.
+    /// Sets the wall clock. The time since boot goes on.
     fn set_clock(&mut self, wall: Duration) {
         self.now = Now::new(self.now.boot, wall);
     }
 
-    /// What the next process finds after this time; whoever adds the account has it caught up.
+    /// The next process, this much later. Adding the account makes it catch up.
     fn killed_for(&self, time: u64) -> Self {
         let now = self.now.after(seconds(time));
         Self::restored(account(|_| {}), mpush(), self.store.clone(), now, 2)
@@ -53,7 +53,7 @@ impl Stage {
         Gate::of_log_outs(record).judge(parse_push(json, Channel::ApnsAlert, &hints), &hints, self.now.boot)
     }
 
-    /// The server confirms each REGISTER, until nothing more is to be said. Returns the last.
+    /// The server confirms each REGISTER until the client sends none. Returns the last one.
     #[track_caller]
     fn confirm_all(&mut self) -> Sent {
         let mut last = None;
@@ -69,7 +69,7 @@ fn is_silent(action: &PushAction) -> bool {
     action.kind == ActionKind::Ignore { reason: Ignored::DoNotDisturb }
 }
 
-/// Registered with its push binding taken back for this long.
+/// A registered client whose push binding is removed for this long.
 fn quiet_for(time: u64) -> Stage {
     let mut stage = Stage::bound();
     stage.quiet_for(time);
@@ -81,7 +81,7 @@ fn quiet_for(time: u64) -> Stage {
 }
 
 #[test]
-fn the_push_binding_is_taken_back_and_the_registration_stays() {
+fn the_push_binding_is_removed_and_the_registration_stays() {
     let mut stage = Stage::bound();
     stage.quiet_for(HOUR);
     let register = stage.one();
@@ -105,7 +105,7 @@ fn the_push_binding_is_taken_back_and_the_registration_stays() {
 }
 
 #[test]
-fn it_is_over_at_its_time_and_the_push_binding_comes_back() {
+fn it_ends_at_its_time_and_the_push_binding_comes_back() {
     let mut stage = quiet_for(HOUR);
     stage.advance(seconds(HOUR - 1));
     let refreshes = stage.all();
@@ -124,13 +124,13 @@ fn it_is_over_at_its_time_and_the_push_binding_comes_back() {
 }
 
 #[test]
-fn the_user_ends_it_when_they_want_also_before_the_server_was_told() {
+fn the_user_can_end_it_at_any_time_even_before_the_server_knows_of_it() {
     for until in [None, Some(START.wall), Some(Duration::ZERO)] {
         let mut stage = quiet_for(HOUR);
         stage.quiet_until(until);
         assert!(!stage.is_quiet());
         assert_eq!(stage.one().header("X-MPUSH"), Some("a:com.example.app:a:1"), "{until:?}");
-        assert_eq!(stage.told_over(), 0, "nobody needs to be told what they asked for");
+        assert_eq!(stage.told_over(), 0, "the app needs no event for its own command");
     }
     let mut stage = Stage::bound();
     stage.quiet_for(HOUR);
@@ -138,11 +138,11 @@ fn the_user_ends_it_when_they_want_also_before_the_server_was_told() {
     stage.quiet_until(None);
     stage.silent();
     stage.ok(&taken_back, &[]);
-    assert_eq!(stage.one().header("X-MPUSH"), Some("a:com.example.app:a:1"), "it was taken back after all");
+    assert_eq!(stage.one().header("X-MPUSH"), Some("a:com.example.app:a:1"), "it was removed in the end");
 }
 
 #[test]
-fn a_time_that_has_passed_changes_nothing_where_the_user_may_be_disturbed() {
+fn an_end_in_the_past_changes_nothing() {
     let mut stage = Stage::bound();
     let saves = stage.saves;
     for until in [None, Some(Duration::ZERO), Some(stage.now.wall)] {
@@ -155,7 +155,7 @@ fn a_time_that_has_passed_changes_nothing_where_the_user_may_be_disturbed() {
 }
 
 #[test]
-fn from_the_wish_on_no_late_push_makes_a_sound_and_nobody_is_named() {
+fn from_the_command_on_a_late_push_is_silent_and_shows_no_name() {
     let mut stage = Stage::bound();
     stage.opens = false;
     stage.network_changes();
@@ -174,7 +174,7 @@ fn from_the_wish_on_no_late_push_makes_a_sound_and_nobody_is_named() {
 }
 
 #[test]
-fn a_kill_takes_nothing_of_it() {
+fn it_survives_a_kill() {
     let mut before = Stage::bound();
     before.opens = false;
     before.network_changes();
@@ -183,7 +183,7 @@ fn a_kill_takes_nothing_of_it() {
     let mut stage = before.killed_for(60);
     assert!(stage.is_quiet() && is_silent(&stage.push(CALL)));
     let register = stage.register();
-    assert_eq!(register.header("X-MPUSH"), Some("null"), "what could not be said before is said now");
+    assert_eq!(register.header("X-MPUSH"), Some("null"), "it now says what it could not say before");
     stage.ok(&register, &[]);
     stage.advance(seconds(HOUR - 61));
     assert!(stage.confirm_all().header("X-MPUSH") == Some("null"));
@@ -193,20 +193,20 @@ fn a_kill_takes_nothing_of_it() {
 }
 
 #[test]
-fn a_process_that_was_gone_at_the_time_catches_up_once_the_account_is_there() {
+fn a_process_that_starts_after_its_end_catches_up_once_the_account_is_added() {
     let before = quiet_for(HOUR);
     let mut stage = before.killed_for(2 * HOUR);
     assert_eq!((stage.told_over(), stage.is_quiet()), (1, false));
     let back = stage.one();
-    assert_eq!(back.header("X-MPUSH"), Some("a:com.example.app:a:1"), "though nobody called register()");
+    assert_eq!(back.header("X-MPUSH"), Some("a:com.example.app:a:1"), "although nobody called register()");
     stage.ok(&back, &[]);
     assert!(stage.push(CALL).is_call());
     let again = stage.restart(account(|_| {}), mpush());
-    assert_eq!((again.told_over(), again.is_quiet()), (0, false), "that it is over is stored");
+    assert_eq!((again.told_over(), again.is_quiet()), (0, false), "its end is stored");
 }
 
 #[test]
-fn a_push_after_its_end_rings_though_the_process_slept_meanwhile() {
+fn a_push_after_its_end_rings_even_if_the_process_slept_through_the_end() {
     let mut stage = quiet_for(HOUR);
     stage.now = stage.now.after(seconds(HOUR));
     let action = stage.push(CALL);
@@ -216,7 +216,7 @@ fn a_push_after_its_end_rings_though_the_process_slept_meanwhile() {
 }
 
 #[test]
-fn a_token_that_changes_meanwhile_is_the_one_that_comes_back() {
+fn a_token_that_changes_meanwhile_is_bound_at_its_end() {
     let mut stage = quiet_for(HOUR);
     stage.set_token(fcm("a:2"));
     stage.silent();
@@ -227,7 +227,7 @@ fn a_token_that_changes_meanwhile_is_the_one_that_comes_back() {
 }
 
 #[test]
-fn the_first_token_waits_for_its_end() {
+fn a_first_token_waits_for_its_end() {
     let mut stage = Stage::mpush();
     stage.quiet_for(HOUR);
     stage.silent();
@@ -239,7 +239,7 @@ fn the_first_token_waits_for_its_end() {
 }
 
 #[test]
-fn who_wants_no_pushes_gets_none_after_it_either() {
+fn a_user_who_wants_no_pushes_gets_none_after_it_either() {
     for unbinds_first in [true, false] {
         let mut stage = Stage::bound();
         if unbinds_first {
@@ -260,7 +260,7 @@ fn who_wants_no_pushes_gets_none_after_it_either() {
 }
 
 #[test]
-fn a_log_out_meanwhile_ends_it_and_takes_all_back() {
+fn a_log_out_meanwhile_ends_it_and_removes_every_binding() {
     let mut stage = quiet_for(HOUR);
     stage.log_out();
     let removal = stage.one();
@@ -273,7 +273,7 @@ fn a_log_out_meanwhile_ends_it_and_takes_all_back() {
     assert!(!removals.contains("quiet"), "{removals}");
 
     stage.add(account(|_| {}), mpush());
-    assert!(!stage.is_quiet(), "whoever logs in again can be reached");
+    assert!(!stage.is_quiet(), "a user who logs in again can be called");
     stage.set_token(fcm("a:1"));
     stage.registered();
     assert_eq!(stage.last().token, Some(fcm("a:1")));
@@ -282,7 +282,7 @@ fn a_log_out_meanwhile_ends_it_and_takes_all_back() {
 }
 
 #[test]
-fn a_log_out_that_an_earlier_process_could_not_deliver_is_no_end_in_time() {
+fn an_undelivered_log_out_of_an_earlier_process_does_not_report_that_it_is_over() {
     let mut before = quiet_for(HOUR);
     before.opens = false;
     before.network_changes();
@@ -292,14 +292,14 @@ fn a_log_out_that_an_earlier_process_could_not_deliver_is_no_end_in_time() {
 }
 
 #[test]
-fn a_clock_that_is_set_forward_ends_it_and_one_that_is_set_back_prolongs_it_by_no_more_than_it_was_to_last() {
+fn a_clock_set_forward_ends_it_and_a_clock_set_back_at_most_restarts_its_time() {
     let mut stage = quiet_for(HOUR);
     stage.set_clock(START.wall + seconds(HOUR));
     stage.agent.handle_timeout(stage.now);
     stage.drain();
     assert_eq!((stage.told_over(), stage.is_quiet()), (1, false));
 
-    // A clock that was years ahead when the user asked, and is right again.
+    // The clock was years ahead when the user asked, and is right again.
     for (back, left) in [(4 * 365 * 86_400, HOUR), (86_400, HOUR)] {
         let mut stage = quiet_for(HOUR);
         stage.set_clock(START.wall - seconds(back));
@@ -313,7 +313,7 @@ fn a_clock_that_is_set_forward_ends_it_and_one_that_is_set_back_prolongs_it_by_n
 }
 
 #[test]
-fn until_further_notice_no_time_ends_it() {
+fn without_an_end_no_time_ends_it() {
     let mut stage = Stage::bound();
     stage.quiet_until(Some(Duration::MAX));
     let taken_back = stage.one();
@@ -329,7 +329,7 @@ fn until_further_notice_no_time_ends_it() {
 }
 
 #[test]
-fn of_two_accounts_the_other_one_rings() {
+fn another_account_still_rings() {
     let mut stage = quiet_for(HOUR);
     stage.add(account(|config| config.aor = "sip:bob@example.com".into()), mpush());
     for (json, quiet) in [(CALL, true), (&CALL.replace("alice", "bob"), false), (NAMELESS, false)] {
@@ -341,7 +341,7 @@ fn of_two_accounts_the_other_one_rings() {
 }
 
 #[test]
-fn who_reads_beside_the_client_knows_of_it_until_it_is_over() {
+fn a_process_without_a_client_keeps_to_it_until_it_ends() {
     let mut stage = quiet_for(HOUR);
     for json in [CALL, NAMELESS] {
         let action = stage.beside(json);
@@ -377,7 +377,7 @@ fn unlock(stage: &mut Stage) {
 }
 
 #[test]
-fn what_is_asked_for_while_the_store_is_shut_is_done_at_once_and_durable_later() {
+fn a_command_while_the_store_is_shut_takes_effect_at_once_and_is_stored_later() {
     let mut stage = shut(&Stage::bound());
     stage.register();
     stage.quiet_for(HOUR);
@@ -396,7 +396,7 @@ fn what_is_asked_for_while_the_store_is_shut_is_done_at_once_and_durable_later()
 }
 
 #[test]
-fn what_was_asked_for_before_counts_once_it_can_be_read_unless_the_user_has_said_otherwise_meanwhile() {
+fn a_stored_command_counts_once_it_can_be_read_unless_the_user_gave_a_newer_one() {
     let earlier = quiet_for(HOUR);
     let mut stage = shut(&earlier);
     let register = stage.register();
@@ -416,7 +416,7 @@ fn what_was_asked_for_before_counts_once_it_can_be_read_unless_the_user_has_said
 }
 
 #[test]
-fn a_store_that_refuses_is_told_and_asked_again() {
+fn a_store_that_refuses_is_reported_and_asked_again() {
     let mut stage = Stage::bound();
     stage.store_refuses = true;
     stage.quiet_for(HOUR);
@@ -442,11 +442,11 @@ fn a_server_that_takes_null_for_a_new_contact_gets_it_in_a_request_of_its_own() 
     let said = [vec![first], stage.all()].concat();
     assert!(said.iter().all(|sent| sent.header("X-MPUSH") == Some("null")), "{said:?}");
     let names = |sent: &Sent| sent.headers("Contact").iter().any(|contact| contact.contains(bound.contact_uri()));
-    assert!(said.iter().any(names), "what was bound is named: {said:?}");
+    assert!(said.iter().any(names), "the bound Contact is named: {said:?}");
 }
 
 #[test]
-fn an_account_without_push_settings_is_silent_all_the_same() {
+fn an_account_without_push_settings_is_silent_too() {
     let mut stage = Stage::new(account(|_| {}), None);
     stage.registered();
     stage.quiet_for(HOUR);
@@ -454,6 +454,6 @@ fn an_account_without_push_settings_is_silent_all_the_same() {
     assert!(is_silent(&stage.push(CALL)));
     let mut stage = Stage::new(account(|_| {}), rfc8599());
     stage.quiet_for(HOUR);
-    assert!(is_silent(&stage.push(CALL)), "nor does one that never registered ring");
+    assert!(is_silent(&stage.push(CALL)), "an account that never registered does not ring either");
     stage.silent();
 }

@@ -1,5 +1,5 @@
-//! Control characters and direction marks are refused where a text enters, by every constructor that takes one. What else a
-//! text may hold is the business of `fields`.
+//! Every constructor that takes a text refuses control characters and direction marks. `fields` tests what else a text may
+//! hold.
 
 use proptest::prelude::*;
 use sipwake_core::account::{Account, AccountConfig, Aor};
@@ -29,7 +29,7 @@ fn hashed(realm: &str, ha1: &str) -> Credentials {
 
 const HA1: &str = "b7cfad8f31893933560dae61622ed255";
 
-/// Each text that an app can state, with a good one.
+/// Each text that an app can set, with a valid value.
 const CONSTRUCTORS: [Constructor; 26] = [
     ("aor", "sip:alice@example.com", |text| parsed(|config| config.aor = text)),
     ("Aor", "sip:alice@example.com", |text| Aor::parse(&text).map(|_| ())),
@@ -89,7 +89,7 @@ fn hostile() -> impl Strategy<Value = char> {
 }
 
 #[test]
-fn each_constructor_takes_its_good_text() {
+fn each_constructor_accepts_a_valid_text() {
     for (name, good, construct) in CONSTRUCTORS {
         assert_eq!(construct(good.to_owned()), Ok(()), "{name}");
     }
@@ -97,9 +97,9 @@ fn each_constructor_takes_its_good_text() {
 
 proptest! {
     #[test]
-    fn no_constructor_takes_a_control_character_or_a_direction_mark(c in hostile(), at in any::<proptest::sample::Index>()) {
+    fn no_constructor_accepts_a_control_character_or_a_direction_mark(c in hostile(), at in any::<proptest::sample::Index>()) {
         for (name, good, construct) in CONSTRUCTORS {
-            // Inside: a token's white space at either end is cut off.
+            // Inside the text: white space at either end of a token is trimmed.
             let mut text = good.to_owned();
             text.insert(if good.len() < 2 { 0 } else { 1 + at.index(good.len() - 1) }, c);
             let error = construct(text);
@@ -114,7 +114,7 @@ proptest! {
     }
 
     #[test]
-    fn a_provider_asked_for_cannot_end_its_line(c in hostile()) {
+    fn the_provider_of_a_query_cannot_end_its_line(c in hostile()) {
         let mut stage = Stage::mpush();
         stage.registered();
         let key = stage.key.clone();

@@ -1,4 +1,5 @@
-//! Whatever an app states: a field error, or a message that a reader of its own kind reads back to the same values.
+//! Each value that an app sets leads either to a field error or to a message from which an independent reader gets the same
+//! value.
 
 use proptest::prelude::*;
 use sipwake_core::account::{Account, AccountConfig, Transport, UpperServer};
@@ -9,7 +10,7 @@ use sipwake_core::redact::Secret;
 
 use crate::support::{CHALLENGE, Sent, Stage, account, mpush, push_config};
 
-/// Any text, with what breaks messages in every second one.
+/// Any text. Every second one holds characters that break messages.
 fn text() -> impl Strategy<Value = String> {
     let awkward = prop_oneof![
         Just('\r'),
@@ -36,7 +37,7 @@ fn text() -> impl Strategy<Value = String> {
     prop_oneof![proptest::collection::vec(awkward, 0..12).prop_map(String::from_iter), "[a-z0-9.]{1,12}", "[ -~]{1,20}"]
 }
 
-/// A text that is valid often enough for the messages to be read.
+/// A text that is valid often enough to lead to messages.
 fn field() -> impl Strategy<Value = Option<String>> {
     prop_oneof![3 => Just(None), 1 => text().prop_map(Some)]
 }
@@ -68,7 +69,7 @@ fn a_token() -> impl Strategy<Value = String> {
     prop_oneof![text(), "[0-9a-f]{64}", "[A-Za-z0-9:_-]{20,60}", "https://push.example.net/[!-~]{1,30}"]
 }
 
-/// A reader of its own: splits a head into fields, a field into its parts, without any of sipwake's code.
+/// An independent reader: splits a head into fields and a field into its parts, without any of sipwake's code.
 mod reader {
     use std::collections::BTreeMap;
 
@@ -89,7 +90,7 @@ mod reader {
             .collect()
     }
 
-    /// Reads a quoted-string at the start; returns what it says and what follows.
+    /// Reads a quoted string at the start. Returns its value and the rest.
     pub(super) fn quoted(text: &str) -> Option<(String, &str)> {
         let mut said = String::new();
         let mut chars = text.strip_prefix('"')?.char_indices();
@@ -109,10 +110,10 @@ mod reader {
         pub(super) params: BTreeMap<String, Option<String>>,
     }
 
-    /// `<URI;name=value>;name=value`, names once each, values without what would end them.
+    /// `<URI;name=value>;name=value`: each name once, values without the characters that would end them.
     pub(super) fn contact(text: &str) -> Contact {
         let (inside, outside) = text.strip_prefix('<').and_then(|text| text.split_once('>')).expect("in brackets");
-        // A user part may hold `;` itself; parameters hold no raw `@`.
+        // A user part may hold `;` itself. Parameters hold no raw `@`.
         let (user, rest) = inside.rsplit_once('@').expect("our Contacts have a user");
         assert!(!user.contains([' ', '"', '<', '@', '\t']), "{text}");
         let mut parts = rest.split(';');
@@ -156,7 +157,7 @@ mod reader {
                 bytes.push(*first);
             }
         }
-        String::from_utf8(bytes).expect("what was escaped was text")
+        String::from_utf8(bytes).expect("the escaped bytes were text")
     }
 }
 
@@ -167,7 +168,7 @@ fn one<'a>(lines: &[(&str, &'a str)], name: &str) -> Option<&'a str> {
     first
 }
 
-/// Reads everything that can be read back of a REGISTER and its answer to a challenge.
+/// Reads back everything from a REGISTER and its answer to a challenge.
 fn check(sent: &Sent, config: &AccountConfig, auth_user: &str) {
     let lines = reader::lines(&sent.text);
     let from = one(&lines, "From").expect("there is a From");
@@ -219,7 +220,7 @@ fn check(sent: &Sent, config: &AccountConfig, auth_user: &str) {
         "X-PIID",
         "X-Push",
     ];
-    assert!(lines.iter().all(|(name, _)| known.contains(name)), "a field that nobody wrote: {lines:?}");
+    assert!(lines.iter().all(|(name, _)| known.contains(name)), "an unknown header field: {lines:?}");
 }
 
 fn names_the_field(error: &FieldError) -> bool {
@@ -228,7 +229,7 @@ fn names_the_field(error: &FieldError) -> bool {
 
 proptest! {
     #[test]
-    fn an_account_is_refused_or_its_messages_say_what_it_says(
+    fn an_account_is_refused_or_its_messages_carry_its_exact_values(
         user in prop_oneof![Just("alice".to_owned()), text()],
         names in (field(), field(), field(), field()),
         uris in (field(), field(), field()),
@@ -266,7 +267,7 @@ proptest! {
     }
 
     #[test]
-    fn push_settings_are_refused_or_the_tags_say_what_they_say(
+    fn push_settings_are_refused_or_the_tags_carry_their_exact_values(
         provider in provider(),
         package in prop_oneof![2 => Just("com.example.app".to_owned()), 1 => text()],
         dialects in dialects(),
@@ -350,7 +351,7 @@ proptest! {
     }
 
     #[test]
-    fn what_a_push_may_carry_is_what_a_register_carries(call in a_token(), package in text()) {
+    fn a_register_carries_a_valid_token_unchanged(call in a_token(), package in text()) {
         let config = PushConfig::new(Provider::Other("acme".into()), package);
         let token = PushToken::parse(&config.provider, &call).ok().flatten();
         let (Ok(_), Some(token)) = (Push::parse(config.clone()), token) else { return Ok(()) };
@@ -385,7 +386,7 @@ fn a_password_of_any_shape_is_hashed_and_never_sent() {
 }
 
 #[test]
-fn what_a_contact_carries_is_escaped_whichever_field_it_comes_from() {
+fn each_field_in_a_contact_is_escaped() {
     for dialect in [Dialect::Rfc8599, Dialect::Linphone, Dialect::Abto, Dialect::AppIdInUri, Dialect::AppIdInHeader] {
         let mut config = push_config(Provider::Other("50%`".into()), &[dialect]);
         config.package = "app%?`".into();

@@ -1,4 +1,4 @@
-//! Gateways that fail, connections that are dead, requests that are too large: over virtual time.
+//! Gateways that fail, dead connections and requests that are too large, on virtual time.
 
 use std::time::Duration;
 
@@ -28,12 +28,12 @@ fn a_503_with_retry_after_leads_to_the_next_gateway_at_once() {
         assert_ne!(second.flow, first.flow);
         assert_eq!(stage.opened, ["a.example:5060/udp", "b.example:5060/udp"], "{code}");
         accept(&mut stage, &second);
-        assert!(stage.failures().is_empty(), "{code}: the app is told nothing while a gateway works");
+        assert!(stage.failures().is_empty(), "{code}: the app gets no event while a gateway works");
     }
 }
 
 #[test]
-fn upon_a_408_or_503_the_servers_next_address_is_asked_before_the_app_hears_of_a_failure() {
+fn after_a_408_or_503_the_servers_next_address_is_tried_before_a_failure_is_reported() {
     for code in [408, 503] {
         let mut stage = Stage::new(account(|_| {}), None);
         let first = stage.register();
@@ -56,7 +56,7 @@ fn upon_a_408_or_503_the_servers_next_address_is_asked_before_the_app_hears_of_a
 }
 
 #[test]
-fn a_2xx_from_an_address_that_was_left_is_a_binding_to_be_removed_there() {
+fn a_late_2xx_from_a_former_address_leads_to_a_removal_there() {
     let mut stage = Stage::new(account(|_| {}), None);
     let first = stage.register();
     let left = FlowId(FlowId::FIRST_LEFT.0);
@@ -72,9 +72,9 @@ fn a_2xx_from_an_address_that_was_left_is_a_binding_to_be_removed_there() {
     stage.input_on(left, response(&first, 200, "OK", &[&format!("Contact: <{}>;expires=600", first.contact_uri())]));
     stage.silent();
     stage.ok(&second, &[]);
-    assert_eq!(stage.registrations().len(), 1, "the late answer is no registration");
+    assert_eq!(stage.registrations().len(), 1, "a late response does not count as a registration");
     let removal = stage.one();
-    assert_eq!((removal.flow, removal.contact_uri()), (left, first.contact_uri()), "where it was made");
+    assert_eq!((removal.flow, removal.contact_uri()), (left, first.contact_uri()), "at the gateway that made it");
     assert_eq!(removal.header("Expires"), Some("0"));
     assert!(removal.cseq() > second.cseq() && removal.header("Call-ID") == second.header("Call-ID"));
     stage.input_on(left, response(&removal, 401, "Who?", &[CHALLENGE]));
@@ -86,7 +86,7 @@ fn a_2xx_from_an_address_that_was_left_is_a_binding_to_be_removed_there() {
 }
 
 #[test]
-fn an_address_that_was_left_and_refuses_late_is_asked_nothing_more() {
+fn a_former_address_that_refuses_late_gets_no_further_request() {
     let mut stage = Stage::new(account(|_| {}), None);
     let first = stage.register();
     let left = FlowId(FlowId::FIRST_LEFT.0);
@@ -112,6 +112,41 @@ fn a_server_with_one_address_is_asked_again_on_its_flow_after_a_503() {
 }
 
 #[test]
+fn after_three_503_in_a_row_the_next_try_asks_the_dns_again() {
+    for code in [408, 503, 504] {
+        let mut stage = Stage::new(account(|_| {}), None);
+        stage.registered();
+        let mut request = stage.register();
+        for trouble in 1..=3 {
+            request = troubled(&mut stage, &request, code, trouble);
+        }
+        assert_eq!(stage.opened.len(), 2, "on another flow");
+        stage.ok(&request, &[]);
+        assert_eq!(stage.registrations().len(), 2);
+    }
+}
+
+#[test]
+fn a_call_keeps_its_flow_though_the_server_is_in_trouble() {
+    let (mut stage, _) = crate::mid_call::in_a_call(false);
+    let mut request = stage.register();
+    for trouble in 1..=4 {
+        request = troubled(&mut stage, &request, 503, trouble);
+    }
+    assert_eq!(stage.opened.len(), 1);
+}
+
+/// The server is in trouble with this request. Returns the next try's.
+fn troubled(stage: &mut Stage, request: &crate::support::Sent, code: u16, trouble: usize) -> crate::support::Sent {
+    stage.reply(request, code, &[]);
+    assert!(stage.has_a_flow(), "calls may still come over it");
+    assert_eq!((stage.failures().len(), stage.opened.len()), (trouble, 1));
+    let wait = stage.failures().last().and_then(|(_, wait)| *wait).expect("a wait");
+    stage.advance(wait);
+    stage.all().pop().expect("the next try")
+}
+
+#[test]
 fn a_gateway_that_never_answers_is_left_for_the_next_after_32_seconds() {
     let mut stage = two_gateways();
     let first = stage.register();
@@ -124,7 +159,7 @@ fn a_gateway_that_never_answers_is_left_for_the_next_after_32_seconds() {
     assert!(second.cseq() > first.cseq() && second.header("Call-ID") == first.header("Call-ID"));
     accept(&mut stage, &second);
     assert_eq!(stage.registrations().len(), 1);
-    assert!(stage.failures().is_empty(), "the app is told nothing while a gateway works");
+    assert!(stage.failures().is_empty(), "the app gets no event while a gateway works");
 }
 
 #[test]
@@ -141,7 +176,7 @@ fn on_a_wake_a_silent_gateway_is_left_for_the_next_while_the_caller_waits() {
     assert_ne!(second.flow, first.flow);
     stage.advance(Duration::from_millis(31_999));
     stage.all();
-    assert_eq!(stage.opened.len(), 2, "the last one is given its time");
+    assert_eq!(stage.opened.len(), 2, "the last one has its full time");
 
     let mut stage = two_gateways();
     stage.registered();
@@ -151,6 +186,30 @@ fn on_a_wake_a_silent_gateway_is_left_for_the_next_while_the_caller_waits() {
     stage.advance(seconds(20));
     stage.all();
     assert_eq!(stage.opened.len(), 1, "it is not silent");
+}
+
+#[test]
+fn on_a_wake_all_addresses_of_a_silent_gateway_together_have_eight_seconds() {
+    let mut stage = two_gateways();
+    stage.registered();
+    stage.push(r#"{"ntype":"0","nfrom":"1234","ncallid":"c1"}"#);
+    let asked = stage.one();
+    stage.advance(seconds(4));
+    stage.all();
+    stage.agent.handle_flow_left(asked.flow, FlowId(FlowId::FIRST_LEFT.0), stage.now);
+    stage.agent.handle_flow_up(asked.flow, stage.local, stage.now);
+    stage.drain();
+    assert_eq!(stage.one().flow, asked.flow, "its next address");
+    stage.advance(Duration::from_millis(3_999));
+    stage.all();
+    assert_eq!(stage.opened.len(), 1);
+    stage.advance(Duration::from_millis(1));
+    assert_eq!(stage.opened.len(), 2);
+    let next = stage.one();
+    stage.advance(Duration::from_millis(7_999));
+    stage.all();
+    assert_eq!(stage.opened.len(), 2, "the next gateway has its own time");
+    assert_ne!(next.flow, asked.flow);
 }
 
 #[test]
@@ -173,7 +232,7 @@ fn the_app_hears_of_a_failure_when_every_gateway_has_failed() {
     let second = stage.one();
     stage.input(response(&second, 503, "No", &["Retry-After: 300"]));
     assert_eq!(stage.failures().len(), 1);
-    assert_eq!(stage.failures()[0].1, Some(seconds(120)), "both have asked for a rest");
+    assert_eq!(stage.failures()[0].1, Some(seconds(120)), "both sent Retry-After");
     stage.advance(seconds(119));
     stage.silent();
     stage.advance(seconds(1));
@@ -182,7 +241,7 @@ fn the_app_hears_of_a_failure_when_every_gateway_has_failed() {
 }
 
 #[test]
-fn the_preferred_gateway_is_returned_to_at_a_refresh() {
+fn a_refresh_returns_to_the_preferred_gateway() {
     let mut stage = two_gateways();
     let first = stage.register();
     stage.input(response(&first, 500, "No", &[]));
@@ -215,7 +274,7 @@ fn a_wake_on_a_dead_connection_is_sent_again_on_a_new_one_within_a_second() {
 }
 
 #[test]
-fn over_udp_the_local_port_stays_and_over_tcp_nobody_asks_for_one() {
+fn a_new_udp_flow_keeps_the_local_port_and_a_tcp_flow_asks_for_none() {
     for (transport, port) in [(Transport::Udp, Some(5070)), (Transport::Tcp, None)] {
         let mut stage = Stage::new(over(transport), None);
         stage.register();
@@ -226,7 +285,7 @@ fn over_udp_the_local_port_stays_and_over_tcp_nobody_asks_for_one() {
 }
 
 #[test]
-fn a_connection_that_was_heard_from_a_moment_ago_is_not_doubted() {
+fn a_connection_that_just_received_something_is_not_replaced() {
     let mut stage = Stage::new(over(Transport::Tcp), None);
     let first = stage.register();
     accept(&mut stage, &first);
@@ -239,7 +298,7 @@ fn a_connection_that_was_heard_from_a_moment_ago_is_not_doubted() {
 }
 
 #[test]
-fn a_slow_server_is_given_three_times_as_long_as_it_took_the_last_time() {
+fn a_slow_server_gets_three_times_its_last_response_time() {
     let mut stage = Stage::new(over(Transport::Tcp), None);
     let first = stage.register();
     stage.advance(seconds(1));
@@ -277,7 +336,7 @@ fn a_missing_pong_ends_the_flow_only_where_the_server_has_ponged_before() {
 }
 
 #[test]
-fn pongs_on_an_idle_connection_are_answered_with_nothing() {
+fn pongs_on_an_idle_connection_get_no_reply() {
     let mut config = over(Transport::Tcp);
     config.keep_alive = Some(30);
     let mut stage = Stage::new(config, None);
@@ -331,7 +390,7 @@ fn a_request_too_large_for_udp_goes_over_tcp() {
     assert_eq!(stage.opened, ["example.com:5060/udp", "example.com:5060/tcp"]);
     assert_eq!(first.transport(), "TCP");
     assert!(first.contact_uri().contains(";transport=tcp"));
-    assert!(first.removed().is_empty(), "nothing was bound over UDP");
+    assert!(first.removed().is_empty(), "no binding was made over UDP");
     accept(&mut stage, &first);
     assert!(stage.failures().is_empty());
 }
@@ -347,7 +406,7 @@ fn a_request_of_1300_bytes_still_goes_over_udp() {
 }
 
 #[test]
-fn where_tcp_is_refused_a_large_request_goes_over_udp_all_the_same() {
+fn where_tcp_is_refused_a_large_request_goes_over_udp() {
     let mut stage = with_long_token();
     stage.opens = false;
     stage.start_registering();
@@ -368,7 +427,7 @@ fn where_tcp_is_refused_a_large_request_goes_over_udp_all_the_same() {
 }
 
 #[test]
-fn where_udp_does_not_serve_a_large_request_either_tcp_is_tried_again() {
+fn where_a_large_request_fails_over_udp_too_tcp_is_tried_again() {
     let mut stage = with_long_token();
     stage.opens = false;
     stage.start_registering();
@@ -380,26 +439,26 @@ fn where_udp_does_not_serve_a_large_request_either_tcp_is_tried_again() {
     stage.drain();
     let sent = stage.one();
     assert_eq!((sent.transport(), stage.opened.last().map(String::as_str)), ("UDP", Some("example.com:5060/udp")));
-    // Its first connection failed because the server was down, not because it takes none.
+    // Its first connection failed because the server was down, not because it refuses TCP.
     stage.advance(Duration::from_secs(32 + 40));
     assert_eq!(stage.opened.last().map(String::as_str), Some("example.com:5060/tcp"), "{:?}", stage.opened);
 }
 
-/// The request's response, by a server that saw us at another address.
+/// The response of a server that saw us at another address.
 fn seen_at(request: &crate::support::Sent, code: u16, lines: &[&str], address: &str) -> String {
     let (host, port) = address.split_once(':').expect("an address");
     response(request, code, "Whatever", lines).replacen(";rport", &format!(";received={host};rport={port}"), 1)
 }
 
 #[test]
-fn the_contact_follows_the_address_that_the_server_saw_if_the_app_wants_it() {
+fn the_contact_follows_the_observed_address_if_the_app_wants_it() {
     for follows in [false, true] {
         let mut stage = Stage::new(account(|config| config.follow_observed_address = follows), None);
         let first = stage.register();
         stage.input(seen_at(&first, 401, &[crate::support::CHALLENGE], "203.0.113.7:40000"));
         let second = stage.one();
         let expected = if follows { "sip:alice@203.0.113.7:40000" } else { "sip:alice@192.0.2.10:5070" };
-        assert_eq!(second.contact_uri(), expected, "after a challenge it costs no round trip");
+        assert_eq!(second.contact_uri(), expected, "after a challenge it needs no further round trip");
         let contact = format!("Contact: <{}>;expires=600", second.contact_uri());
         stage.input(seen_at(&second, 200, &[&contact], "203.0.113.7:40000"));
         stage.silent();
@@ -425,7 +484,7 @@ fn an_address_that_never_stays_is_not_followed_for_ever() {
 }
 
 #[test]
-fn a_mizutech_gateway_may_stand_before_the_server_or_for_it() {
+fn a_mizutech_gateway_works_in_front_of_the_server_and_in_its_place() {
     let mut before = Stage::new(account(|config| config.gateways = vec!["gw.example.net:35060".into()]), None);
     let request = before.register();
     assert_eq!(before.opened, ["gw.example.net:35060/udp"]);
@@ -446,7 +505,7 @@ fn a_mizutech_gateway_may_stand_before_the_server_or_for_it() {
 }
 
 #[test]
-fn a_flow_that_moves_to_another_address_sends_what_is_in_flight_anew() {
+fn a_flow_that_moves_to_another_address_sends_the_request_in_flight_again() {
     let mut stage = Stage::rfc8599();
     let first = stage.register();
     let flow = stage.flow();
@@ -459,7 +518,7 @@ fn a_flow_that_moves_to_another_address_sends_what_is_in_flight_anew() {
     assert_eq!(second.header("Call-ID"), first.header("Call-ID"));
     let registered = |stage: &Stage| stage.events.iter().filter(|e| matches!(e, Event::Registered { .. })).count();
     stage.input(response(&first, 200, "OK", &[]));
-    assert_eq!(registered(&stage), 0, "the answer to the first is no answer to the second");
+    assert_eq!(registered(&stage), 0, "a response to the first is not a response to the second");
     accept(&mut stage, &second);
     assert_eq!(registered(&stage), 1);
     stage.agent.handle_flow_up(flow, "[2001:db8::7]:5070".parse().expect("an address"), stage.now);
@@ -468,7 +527,7 @@ fn a_flow_that_moves_to_another_address_sends_what_is_in_flight_anew() {
 }
 
 #[test]
-fn the_dns_may_choose_the_transport_only_where_nobody_named_one_and_never_a_clear_one_for_a_secure_one() {
+fn the_dns_chooses_the_transport_only_where_none_is_named_and_never_makes_a_secure_one_clear() {
     let over = |change: fn(&mut sipwake_core::account::AccountConfig), chosen| {
         let mut stage = Stage::new(account(change), None);
         stage.opens = false;
@@ -490,7 +549,7 @@ fn the_dns_may_choose_the_transport_only_where_nobody_named_one_and_never_a_clea
 }
 
 #[test]
-fn a_fail_over_from_tls_to_a_clear_gateway_leaves_x_piid_behind() {
+fn a_fail_over_from_tls_to_a_clear_gateway_drops_x_piid() {
     let config = account(|config| {
         config.gateways = vec!["sip:a.example;transport=tls".into(), "sip:b.example;transport=udp".into()];
         config.realm = Some("upper".into());
@@ -507,12 +566,12 @@ fn a_fail_over_from_tls_to_a_clear_gateway_leaves_x_piid_behind() {
 }
 
 #[test]
-fn of_too_many_former_contacts_the_oldest_is_left_to_its_expiry() {
+fn of_too_many_former_contacts_the_oldest_is_left_to_expire() {
     let mut stage = Stage::rfc8599();
     let mut contacts = vec![stage.registered().contact_uri().to_owned()];
     let mut last = None;
     for number in 1..=20 {
-        // The network changes before anybody answers, so that each Contact may have reached the server.
+        // The network changes before any response, so each Contact may have reached the server.
         stage.local = format!("192.0.2.{number}:6000").parse().expect("an address");
         stage.network_changes();
         let sent = stage.one();
@@ -521,9 +580,9 @@ fn of_too_many_former_contacts_the_oldest_is_left_to_its_expiry() {
     }
     let last = last.expect("there were twenty");
     let removed = last.removed();
-    // Of the eight that are kept the last is the one that is tried now; the one that is bound comes to the other seven.
+    // Eight are kept, and the last of them is in use. The request removes the other seven and the bound one.
     assert_eq!(removed.len(), 8, "{removed:?}");
-    assert!(removed.contains(&contacts[0].as_str()), "the one that is bound goes: {removed:?}");
+    assert!(removed.contains(&contacts[0].as_str()), "the bound one is removed: {removed:?}");
     let newest = &contacts[contacts.len() - 8..contacts.len() - 1];
     assert!(newest.iter().all(|contact| removed.contains(&contact.as_str())), "{newest:?} in {removed:?}");
     assert!(!removed.contains(&contacts[1].as_str()), "the oldest that was only tried is forgotten: {removed:?}");

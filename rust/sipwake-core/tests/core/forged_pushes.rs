@@ -1,4 +1,4 @@
-//! Pushes from whoever learnt the token: what they may announce and end, and that no INVITE of ours goes unheard for them.
+//! Pushes from an attacker who knows the token: what they can announce and end. None of them may silence a real INVITE.
 
 use sipwake_core::call::{CallPolicy, Decline};
 use sipwake_core::event::{CallChange, Discard, Ended, Event};
@@ -44,7 +44,7 @@ fn rings_with_180(stage: &mut Stage, id: &str, from: &str) {
 // What a cancel may end.
 
 #[test]
-fn no_cancel_push_keeps_an_invite_from_ringing_whatever_id_and_caller_it_names() {
+fn no_cancel_push_of_any_id_or_caller_keeps_an_invite_from_ringing() {
     for forged in [
         cancels("invented", "1234"),
         cancels("real", "1234"),
@@ -72,14 +72,14 @@ fn no_cancel_push_ends_a_call_that_only_its_invite_brought() {
             let action = stage.push_on(&forged, channel);
             assert!(stage.all().iter().all(|sent| sent.code().is_none()), "{forged}");
             assert!(ends(&stage).is_empty());
-            // PushKit wants a report; ending it would take the live call's screen away.
+            // PushKit wants a report. Ending that call would close the live call's screen.
             assert!(action.duty != Duty::ReportThenEnd || action.uuid != live, "{forged}: {action:?}");
         }
     }
 }
 
 #[test]
-fn a_cancel_push_ends_what_was_announced_by_its_id_before_and_after_the_invite() {
+fn a_cancel_push_ends_the_announced_call_with_its_id_before_and_after_the_invite() {
     for with_invite in [false, true] {
         let mut stage = ready();
         stage.push(&announces("c", "1234"));
@@ -103,7 +103,7 @@ fn a_cancel_that_overtook_its_push_silences_that_push_alone() {
     assert_eq!(stage.push(&announces("c", "1234")).uuid, call(&stage)[0], "and its push is of the call that lives");
 }
 
-/// A forged push names the number of a real caller, whose INVITE it joins: before that came, or after.
+/// A forged push names the number of a real caller and joins that caller's INVITE, before or after it comes.
 fn joined(forged_first: bool) -> (Stage, Uuid) {
     let mut stage = ready();
     if forged_first {
@@ -121,7 +121,7 @@ fn joined(forged_first: bool) -> (Stage, Uuid) {
 }
 
 #[test]
-fn whoever_announced_a_call_by_a_forged_push_cannot_end_the_invite_that_joined_it() {
+fn a_forged_cancel_push_cannot_end_the_real_call_that_joined_a_forged_announcement() {
     for forged_first in [true, false] {
         for channel in [Channel::FcmAndroid, Channel::PushKit] {
             for forged in [
@@ -141,7 +141,7 @@ fn whoever_announced_a_call_by_a_forged_push_cannot_end_the_invite_that_joined_i
                 let dropped =
                     report.decisions.iter().rfind(|noted| noted.name == "dropped").expect("it is written down");
                 assert_eq!(dropped.word("what"), Some("stray-cancel"));
-                // The server's own CANCEL does end it.
+                // The server's own CANCEL ends it.
                 stage.input(request("CANCEL", "real", "real", "1234", "", ""));
                 assert_eq!(ends(&stage), [Ended::Cancelled]);
             }
@@ -150,10 +150,10 @@ fn whoever_announced_a_call_by_a_forged_push_cannot_end_the_invite_that_joined_i
 }
 
 #[test]
-fn the_invites_own_id_ends_it_by_push_and_so_does_the_pushs_where_the_flow_is_lost() {
+fn a_cancel_push_with_the_invites_id_ends_the_call_and_one_with_the_pushs_id_if_the_flow_is_lost() {
     let (mut stage, _) = joined(true);
     stage.push(&cancels("real", "1234"));
-    assert_eq!(ends(&stage), [Ended::Cancelled], "who knows the Call-ID is the server");
+    assert_eq!(ends(&stage), [Ended::Cancelled], "the one who knows the Call-ID is the server");
     for channel in [Channel::FcmAndroid, Channel::PushKit] {
         let (mut stage, live) = joined(true);
         stage.opens = false;
@@ -164,7 +164,7 @@ fn the_invites_own_id_ends_it_by_push_and_so_does_the_pushs_where_the_flow_is_lo
 }
 
 #[test]
-fn late_cancels_of_calls_that_were_announced_are_no_strays() {
+fn a_late_cancel_push_for_an_announced_call_is_not_counted_as_stray() {
     let mut stage = ready();
     stage.push(&announces("c", "1234"));
     stage.push(&cancels("c", "1234"));
@@ -173,7 +173,7 @@ fn late_cancels_of_calls_that_were_announced_are_no_strays() {
 }
 
 #[test]
-fn no_flood_of_stray_cancels_has_a_call_ring_that_the_user_declined() {
+fn a_declined_call_stays_silent_after_a_flood_of_stray_cancels() {
     for number in [1, 127, 128, 500] {
         let mut stage = ready();
         stage.push(&announces("c", "1234"));
@@ -193,7 +193,7 @@ fn no_flood_of_stray_cancels_has_a_call_ring_that_the_user_declined() {
 }
 
 #[test]
-fn no_flood_of_calls_that_are_announced_and_cancelled_has_one_ring_again_that_is_over() {
+fn an_ended_call_stays_silent_after_a_flood_of_announced_and_cancelled_calls() {
     for declined in [true, false] {
         let mut stage = ready();
         stage.add(account(|config| config.aor = "sip:bob@example.com".into()), mpush());
@@ -234,7 +234,7 @@ fn no_flood_of_calls_that_are_announced_and_cancelled_has_one_ring_again_that_is
 }
 
 #[test]
-fn an_id_of_ten_kilobytes_is_none_and_names_no_call() {
+fn an_id_of_ten_kilobytes_is_ignored_and_names_no_call() {
     let long = |letter: &str| letter.repeat(10 * 1024);
     let mut stage = ready();
     stage.push(&announces("real", "1234"));
@@ -253,7 +253,7 @@ fn an_id_of_ten_kilobytes_is_none_and_names_no_call() {
 // Limits.
 
 #[test]
-fn a_flood_of_pushes_announces_no_more_than_its_limit_and_leaves_room_for_every_invite() {
+fn a_flood_of_pushes_announces_calls_up_to_the_limit_and_leaves_room_for_every_invite() {
     for channel in [Channel::FcmAndroid, Channel::PushKit] {
         let mut stage = ready();
         let mut silent = 0;
@@ -261,10 +261,10 @@ fn a_flood_of_pushes_announces_no_more_than_its_limit_and_leaves_room_for_every_
             let action = stage.push_on(&announces(&format!("f{number}"), &format!("x{number}")), channel);
             if !action.is_call() {
                 let told = if channel == Channel::PushKit { Duty::ReportThenEnd } else { Duty::Nothing };
-                assert_eq!(action.duty, told, "what cannot ring is reported and ended");
+                assert_eq!(action.duty, told, "a call that cannot ring is reported and ended");
                 silent += 1;
             }
-            // Whoever is answered or ended makes room; the minute does not.
+            // A call that is answered or ended makes room. The passing minute does not.
             stage.push_on(&cancels(&format!("f{number}"), "x"), channel);
             stage.advance(std::time::Duration::from_millis(50));
         }
@@ -280,7 +280,7 @@ fn a_flood_of_pushes_announces_no_more_than_its_limit_and_leaves_room_for_every_
 }
 
 #[test]
-fn a_flood_for_one_account_leaves_the_others_their_pushes() {
+fn a_flood_for_one_account_leaves_room_for_the_others_pushes() {
     let mut stage = ready();
     stage.add(account(|config| config.aor = "sip:bob@example.com".into()), mpush());
     for number in 0..200 {
@@ -291,7 +291,7 @@ fn a_flood_for_one_account_leaves_the_others_their_pushes() {
 }
 
 #[test]
-fn a_flood_that_names_nobody_or_a_stranger_leaves_each_account_its_pushes() {
+fn a_flood_that_names_nobody_or_an_unknown_user_leaves_room_for_each_accounts_pushes() {
     for to in ["", r#","ntouser":"zed""#, r#","ntouser":"alice@elsewhere.example""#] {
         let mut stage = ready();
         stage.add(account(|config| config.aor = "sip:bob@example.com".into()), mpush());
@@ -307,12 +307,12 @@ fn a_flood_that_names_nobody_or_a_stranger_leaves_each_account_its_pushes() {
 }
 
 #[test]
-fn a_push_that_cannot_ring_still_has_the_phone_register_within_its_bucket() {
+fn a_push_that_cannot_ring_still_makes_the_phone_register_within_its_limit() {
     let mut stage = ready();
     for number in 0..64 {
         stage.push(&announces(&format!("f{number}"), &format!("x{number}")));
     }
-    // Long enough for the bucket to be full again, and not for the announced calls to be missed.
+    // Long enough for the bucket to fill up again, and too short for the announced calls to be missed.
     for _ in 0..8 {
         for request in stage.all().into_iter().filter(Sent::is_register) {
             stage.ok(&request, &[]);
@@ -323,12 +323,12 @@ fn a_push_that_cannot_ring_still_has_the_phone_register_within_its_bucket() {
     let action = stage.push(&announces("one-more", "1234"));
     assert!(!action.is_call());
     stage.advance(seconds(10));
-    assert!(stage.all().iter().any(Sent::is_register), "its INVITE may come all the same");
+    assert!(stage.all().iter().any(Sent::is_register), "its INVITE may still come");
 }
 
 // Contradictions.
 
-/// Announced from one number, answered before the INVITE came, which names another.
+/// A call that was announced from one number and answered before its INVITE came, which names another number.
 fn answered_early(policy: CallPolicy, push_from: &str, invite_from: &str) -> (Stage, Uuid) {
     let mut stage = ready();
     stage.agent.set_call_policy(policy);
@@ -341,7 +341,7 @@ fn answered_early(policy: CallPolicy, push_from: &str, invite_from: &str) -> (St
 }
 
 #[test]
-fn a_caller_who_is_not_who_the_push_said_is_told_before_anything_is_answered() {
+fn a_caller_who_differs_from_the_push_is_reported_before_the_call_is_answered() {
     let (stage, uuid) = answered_early(CallPolicy::default(), "+15550100", "15559999");
     let [.., CallChange::CallerChanged(told), CallChange::AnswerWanted { caller, .. }] = &stage.calls()[..] else {
         panic!("{:?}", stage.calls())
@@ -352,13 +352,13 @@ fn a_caller_who_is_not_who_the_push_said_is_told_before_anything_is_answered() {
 }
 
 #[test]
-fn an_app_may_have_the_user_asked_again_about_another_caller() {
+fn an_app_may_ask_the_user_again_about_another_caller() {
     let policy = CallPolicy { reconfirm: true, ..CallPolicy::default() };
     let (mut stage, uuid) = answered_early(policy.clone(), "+15550100", "15559999");
     let [.., CallChange::CallerChanged(_), CallChange::Ringing { announced: true, .. }] = &stage.calls()[..] else {
         panic!("{:?}", stage.calls())
     };
-    assert!(stage.agent.answer(uuid, stage.now), "the user says so once more");
+    assert!(stage.agent.answer(uuid, stage.now), "the user confirms it again");
     stage.drain();
     assert!(matches!(stage.calls().last(), Some(CallChange::AnswerWanted { .. })));
 
@@ -371,7 +371,7 @@ fn an_app_may_have_the_user_asked_again_about_another_caller() {
 }
 
 #[test]
-fn numbers_in_other_forms_and_names_contradict_nobody() {
+fn other_forms_of_a_number_and_names_do_not_count_as_another_caller() {
     for (push_from, invite_from) in
         [("0015550100123", "+15550100123"), ("Mad Hatter", "15550100"), ("", "15550100"), ("anonymous", "15550100")]
     {
@@ -385,7 +385,7 @@ fn numbers_in_other_forms_and_names_contradict_nobody() {
 }
 
 #[test]
-fn a_push_that_comes_after_the_invite_changes_no_caller() {
+fn a_push_after_the_invite_does_not_change_the_caller() {
     let mut stage = ready();
     stage.input(invite("c", "15550100"));
     stage.push(r#"{"ntype":"0","nfrom":"15559999","nfromusername":"Your Bank","ncallid":"c","ntouser":"alice"}"#);
@@ -406,7 +406,7 @@ fn is_blank(action: &PushAction) -> bool {
 }
 
 #[test]
-fn an_account_that_takes_sealed_pushes_believes_no_word_of_another() {
+fn an_account_with_sealed_pushes_ignores_the_words_of_an_unsealed_one() {
     let forged = r#"{"ntype":"0","nfrom":"1","nfromusername":"My Bank","ncallid":"c","ntouser":"alice"}"#;
     let mut stage = sealed();
     let action = stage.push(forged);
@@ -427,7 +427,7 @@ fn an_account_that_takes_sealed_pushes_believes_no_word_of_another() {
 }
 
 #[test]
-fn no_unsealed_word_of_any_kind_reaches_an_account_that_takes_sealed_pushes() {
+fn an_account_with_sealed_pushes_ignores_unsealed_pushes_of_every_kind() {
     for words in [
         r#"{"ntype":"1","nfrom":"+1555","nfromusername":"My Bank","nmessage":"Call us","ncallid":"c"}"#,
         r#"{"ntype":"3","nfrom":"+1555","ntitle":"My Bank","nmessage":"Call us","ntouser":"alice"}"#,
@@ -448,13 +448,13 @@ fn no_unsealed_word_of_any_kind_reaches_an_account_that_takes_sealed_pushes() {
                 !told.contains("Bank") && !told.contains("Call us") && !told.contains("1555"),
                 "{channel:?} {words}: {told}"
             );
-            assert!(stage.all().iter().any(Sent::is_register), "it registers all the same");
+            assert!(stage.all().iter().any(Sent::is_register), "it registers anyway");
         }
     }
 }
 
 #[test]
-fn an_account_beside_one_that_takes_sealed_pushes_goes_on_reading_its_own() {
+fn an_account_beside_one_with_sealed_pushes_still_reads_unsealed_ones() {
     let mut stage = sealed();
     stage.add(account(|config| config.aor = "sip:bob@example.com".into()), mpush());
     let for_bob = stage.push(r#"{"ntype":"0","nfrom":"1","ncallid":"b","ntouser":"bob"}"#);

@@ -40,7 +40,7 @@ fn stage(config: AccountConfig, push: PushConfig, token: &PushToken) -> Stage {
     stage
 }
 
-/// Bound, then unbound, then logged out from a bound state.
+/// The wire text of a bound, an unbound and a logged-out client.
 fn life(push: &PushConfig, token: &PushToken) -> String {
     let mut text = String::new();
     let mut unbinding = stage(account(|_| {}), push.clone(), token);
@@ -87,7 +87,7 @@ fn x_mpush_for_every_provider_and_environment() {
 }
 
 #[test]
-fn x_piid_goes_only_where_it_may() {
+fn x_piid_goes_only_where_it_is_allowed() {
     let mut text = String::new();
     for transport in [Transport::Udp, Transport::Tcp, Transport::Tls, Transport::Ws, Transport::Wss] {
         for allowed in [false, true] {
@@ -140,7 +140,7 @@ fn the_server_behind_the_gateway_is_named() {
 }
 
 #[test]
-fn rfc_8599_with_its_three_ways_of_removal() {
+fn rfc_8599_with_its_three_removals() {
     let mut text = String::new();
     for removal in [Removal::SameBinding, Removal::WithoutPrid, Removal::NullPrid] {
         let mut config = push_config(Provider::Apns, &[Dialect::Rfc8599]);
@@ -234,7 +234,7 @@ fn the_older_contact_parameters() {
 }
 
 #[test]
-fn all_dialects_stand_beside_one_another() {
+fn all_dialects_fit_into_one_register() {
     let mut config = push_config(Provider::Apns, &[]);
     config.dialects = Dialects::Only(vec![
         Dialect::XMpush,
@@ -247,7 +247,7 @@ fn all_dialects_stand_beside_one_another() {
 }
 
 #[test]
-fn auto_speaks_two_dialects_until_the_server_shows_one() {
+fn auto_speaks_two_dialects_until_the_server_confirms_one() {
     let mut config = push_config(Provider::Fcm, &[]);
     config.dialects = Dialects::Auto;
     let mut text = life(&config, &sample(&Provider::Fcm));
@@ -259,7 +259,7 @@ fn auto_speaks_two_dialects_until_the_server_shows_one() {
 }
 
 #[test]
-fn a_rotated_token_takes_the_old_contact_along() {
+fn a_rotated_token_removes_the_old_contact_in_the_same_request() {
     let mut text = String::new();
     for instance in [None, Some("urn:uuid:00000000-0000-1000-8000-000a95a0e128".to_owned())] {
         let mut stage = stage(

@@ -1,4 +1,4 @@
-//! What a hostile server may have the client hold: all live requests together stay within 4 MiB.
+//! What a hostile server can make the client hold: all live requests together take at most 4 MiB.
 
 use sipwake_core::account::Transport;
 use sipwake_core::event::{CallChange, Discard, Event, Offer};
@@ -6,7 +6,7 @@ use sipwake_core::event::{CallChange, Discard, Event, Offer};
 use crate::incoming::{call, invite, ready, request};
 use crate::support::{Sent, Stage, fcm, mpush, over};
 
-/// Of each request; some servers do send that much, and 64 KiB is the largest that is read.
+/// The size of each request. Some servers do send that much, and 64 KiB is the most that is read.
 const LARGE: usize = 56 * 1024;
 
 fn large(method: &str, number: usize) -> String {
@@ -22,7 +22,7 @@ fn too_many(stage: &Stage) -> bool {
 }
 
 #[test]
-fn large_invites_fill_no_more_than_four_mebibytes_and_calls_go_on() {
+fn large_invites_take_at_most_four_mebibytes_and_calls_go_on() {
     let mut stage = ready();
     for number in 0..200 {
         stage.input(large("INVITE", number));
@@ -34,9 +34,9 @@ fn large_invites_fill_no_more_than_four_mebibytes_and_calls_go_on() {
         "{ringing} of {LARGE} bytes each: {codes:?} {:?}",
         stage.events
     );
-    assert!(too_many(&stage), "what is dropped is told");
+    assert!(too_many(&stage), "a dropped message is reported");
 
-    // A call that is over makes room.
+    // A call that has ended makes room.
     for uuid in call(&stage) {
         stage.agent.decline(uuid, sipwake_core::user_agent::Decline::Busy, stage.now);
     }
@@ -60,7 +60,7 @@ fn large_requests_of_other_kinds_leave_room_for_a_call() {
 }
 
 #[test]
-fn a_bye_is_heard_however_full_it_is() {
+fn a_bye_is_handled_even_when_the_memory_limit_is_reached() {
     let mut stage = ready();
     stage.input(invite("c", "1234"));
     let uuid = call(&stage)[0];
@@ -80,14 +80,14 @@ fn a_bye_is_heard_however_full_it_is() {
     assert!(stage.all().iter().any(|sent| sent.code() == Some(200)));
 }
 
-/// Answers repeat the Via.
+/// Responses repeat the Via.
 fn wide(method: &str, number: usize) -> String {
     let via = format!("Via: SIP/2.0/UDP 198.51.100.2;branch=z9hG4bK{number};x={}\r\n", "x".repeat(7000));
     request(method, &format!("{method}{number}"), &format!("{method}{number}"), "1234", &via.repeat(8), "")
 }
 
 #[test]
-fn answers_to_requests_that_are_heard_however_full_it_is_fill_no_more_either() {
+fn stored_responses_to_such_requests_take_at_most_four_mebibytes() {
     let mut stage = ready();
     let mut answer = |text: &str| {
         stage.input(text);
@@ -96,7 +96,7 @@ fn answers_to_requests_that_are_heard_however_full_it_is_fill_no_more_either() {
     };
     let first: Vec<_> = (0..250).map(|number| answer(&wide("BYE", number))).collect();
     assert!(first[0].1 > 8 * 7000, "each is large");
-    // What is kept is repeated, tag and all.
+    // A stored response is repeated with its tag.
     let kept = first.iter().enumerate().rev().take_while(|(number, first)| answer(&wide("BYE", *number)) == **first);
     let size: usize = kept.map(|(_, (_, size))| size).sum();
     assert!((8 * 7000..=4 * 1024 * 1024).contains(&size), "{size} bytes are kept");
@@ -105,7 +105,7 @@ fn answers_to_requests_that_are_heard_however_full_it_is_fill_no_more_either() {
 }
 
 #[test]
-fn calls_that_are_up_count_with_their_routes() {
+fn the_routes_of_answered_calls_count_towards_the_limit() {
     let mut stage = ready();
     let route = format!("Record-Route: <sip:p.example.com;lr;x={}>\r\n", "x".repeat(7000));
     for number in 0..120 {
@@ -124,11 +124,11 @@ fn calls_that_are_up_count_with_their_routes() {
     }
     let up = stage.calls().iter().filter(|change| matches!(change, CallChange::Connected { .. })).count();
     assert!((8..=4 * 1024 * 1024 / (7 * 7000)).contains(&up), "{up} calls");
-    assert!(too_many(&stage), "what is dropped is told");
+    assert!(too_many(&stage), "a dropped message is reported");
 }
 
 #[test]
-fn bodies_of_many_parts_and_halves_of_requests_fill_no_more_than_four_mebibytes() {
+fn multipart_bodies_and_halves_of_requests_take_at_most_four_mebibytes() {
     let mut stage = ready();
     let part = format!("--b\r\nContent-Type: application/x\r\n\r\n{}\r\n", "x".repeat(3500));
     let body = part.repeat(15) + "--b\r\nContent-Type: application/sdp\r\n\r\nv=0\r\n\r\n--b--\r\n";
@@ -143,7 +143,7 @@ fn bodies_of_many_parts_and_halves_of_requests_fill_no_more_than_four_mebibytes(
     let ringing = stage.all().iter().filter(|sent| sent.code() == Some(180)).count();
     assert!((8..=4 * 1024 * 1024 / body.len()).contains(&ringing), "{ringing} of {} bytes each", body.len());
 
-    // Over a stream what comes in halves is one request at a time, and what never ends is given up with its flow.
+    // Over a stream, halves belong to one request at a time, and a request that never ends is dropped with its flow.
     let mut stage = Stage::new(over(Transport::Tcp), mpush());
     stage.set_token(fcm("a:1"));
     stage.registered();

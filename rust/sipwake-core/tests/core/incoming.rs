@@ -13,7 +13,7 @@ pub(crate) fn ready() -> Stage {
     Stage::bound()
 }
 
-/// The UUIDs of the calls that were told of, each event's.
+/// The UUIDs of the reported calls, one for each event.
 pub(crate) fn call(stage: &Stage) -> Vec<Uuid> {
     stage
         .events
@@ -69,7 +69,7 @@ fn an_invite_rings_with_180_and_its_offer_goes_to_the_app() {
 }
 
 #[test]
-fn an_invite_again_gets_the_same_answer_and_rings_once() {
+fn a_repeated_invite_gets_the_same_response_and_rings_once() {
     let mut stage = ready();
     stage.input(invite("c", "1234"));
     let first = stage.one();
@@ -95,11 +95,11 @@ fn a_cancel_gets_200_and_its_invite_487_until_the_ack() {
     stage.advance(seconds(40));
     stage.silent();
     stage.input(request("CANCEL", "c", "c", "1234", "", ""));
-    assert_eq!(codes(&mut stage), [481], "the transaction is over");
+    assert_eq!(codes(&mut stage), [481], "the transaction has ended");
 }
 
 #[test]
-fn a_call_taken_on_another_device_is_said_so() {
+fn a_call_answered_on_another_device_is_reported_as_such() {
     let mut stage = ready();
     stage.input(invite("c", "1234"));
     stage.input(request(
@@ -114,7 +114,7 @@ fn a_call_taken_on_another_device_is_said_so() {
 }
 
 #[test]
-fn an_ack_never_comes_and_the_answer_is_given_up() {
+fn an_answer_without_an_ack_is_given_up() {
     let mut stage = ready();
     stage.input(invite("c", "1234"));
     let uuid = call(&stage)[0];
@@ -142,7 +142,7 @@ fn declining_is_603_everywhere_and_486_here() {
 }
 
 #[test]
-fn ringing_ends_by_itself() {
+fn ringing_stops_by_itself() {
     for (lines, after, code) in [("", 180, 480), ("Expires: 20\r\n", 20, 487), ("Expires: 99999\r\n", 180, 480)] {
         let mut stage = ready();
         stage.input(request("INVITE", "c", "c", "1234", lines, ""));
@@ -166,11 +166,11 @@ fn two_calls_are_two_calls() {
     stage.agent.decline(uuids[0], Decline::Busy, stage.now);
     stage.drain();
     let refused = stage.one();
-    assert_eq!((refused.code(), refused.header("Call-ID")), (Some(486), Some("c")), "the other goes on ringing");
+    assert_eq!((refused.code(), refused.header("Call-ID")), (Some(486), Some("c")), "the other one keeps ringing");
 }
 
 #[test]
-fn the_same_invite_on_another_way_is_merged() {
+fn the_same_invite_over_another_route_is_merged() {
     let mut stage = ready();
     stage.input(invite("c", "1234"));
     stage.all();
@@ -190,7 +190,7 @@ fn an_extension_that_is_required_and_not_known_is_refused_by_name() {
 }
 
 #[test]
-fn a_chat_is_told_once_and_a_repeated_one_gets_the_same_answer() {
+fn a_chat_is_reported_once_and_a_repeated_one_gets_the_same_response() {
     let mut stage = ready();
     let chat = request("MESSAGE", "m", "m", "1234", "Content-Type: text/plain;charset=utf-8\r\n", "Grüße");
     stage.input(&chat);
@@ -205,7 +205,7 @@ fn a_chat_is_told_once_and_a_repeated_one_gets_the_same_answer() {
 }
 
 #[test]
-fn of_too_many_chats_the_one_told_first_is_forgotten() {
+fn of_too_many_chats_the_first_reported_one_is_forgotten() {
     const REMEMBERED: usize = 64;
     let mut stage = ready();
     let mut say = |branch: &str, call_id: &str| {
@@ -226,7 +226,7 @@ fn of_too_many_chats_the_one_told_first_is_forgotten() {
 }
 
 #[test]
-fn anything_else_is_answered_politely() {
+fn other_requests_get_the_response_that_the_rfc_asks_for() {
     for (method, code) in [
         ("OPTIONS", 200),
         ("BYE", 481),
@@ -254,7 +254,7 @@ fn anything_else_is_answered_politely() {
 }
 
 #[test]
-fn an_ack_for_nobody_is_counted_and_not_answered() {
+fn an_ack_that_matches_no_call_is_counted_and_not_answered() {
     let mut stage = ready();
     stage.input(request("ACK", "x", "x", "1234", "", ""));
     stage.silent();
@@ -262,7 +262,7 @@ fn an_ack_for_nobody_is_counted_and_not_answered() {
 }
 
 #[test]
-fn what_comes_on_a_closed_flow_is_counted_and_not_answered() {
+fn a_request_on_a_closed_flow_is_counted_and_not_answered() {
     let mut stage = ready();
     let flow = stage.flow();
     stage.opens = false;
@@ -274,7 +274,7 @@ fn what_comes_on_a_closed_flow_is_counted_and_not_answered() {
 }
 
 #[test]
-fn a_call_that_rings_when_the_network_goes_is_not_answered_into_the_void() {
+fn a_call_that_rings_when_the_network_fails_sends_no_response_on_a_dead_flow() {
     let mut stage = ready();
     stage.input(invite("c", "1234"));
     stage.all();
@@ -288,7 +288,7 @@ fn a_call_that_rings_when_the_network_goes_is_not_answered_into_the_void() {
 }
 
 #[test]
-fn calls_without_end_do_not_fill_the_memory() {
+fn endless_calls_do_not_fill_the_memory() {
     let mut stage = ready();
     for index in 0..500 {
         stage.input(invite(&format!("c{index}"), &format!("u{index}")));

@@ -1,4 +1,4 @@
-//! A user who logs out is forgotten by the server, however long that takes.
+//! The server forgets a user who logs out, however long that takes.
 
 use std::collections::BTreeMap;
 
@@ -11,8 +11,8 @@ use sipwake_core::snapshot::{REMOVALS, binding_key};
 
 use crate::support::{CHALLENGE, START, Stage, account, fcm, mpush, seconds};
 
-/// The name of a user who logged out is remembered, so that a late push for them does not ring for somebody else.
-/// Nothing else is kept.
+/// The name of a logged-out user is remembered, so that a late push for them does not ring for another user. Nothing
+/// else is kept.
 fn assert_only_the_name_is_left(stage: &Stage) {
     assert_eq!(stage.store.keys().collect::<Vec<_>>(), [REMOVALS]);
     let record = String::from_utf8(stage.store[REMOVALS].clone()).expect("JSON");
@@ -29,13 +29,13 @@ fn a_log_out_says_null_and_expires_0_in_one_register_and_then_nothing() {
     let removal = stage.one();
     assert_eq!((removal.header("X-MPUSH"), removal.header("Expires")), (Some("null"), Some("0")));
     assert_eq!(removal.auth("nc"), Some("00000002"));
-    assert!(stage.store.contains_key(REMOVALS), "stored before it was sent");
+    assert!(stage.store.contains_key(REMOVALS), "it must be stored before it was sent");
     assert!(!stage.is_logged_out());
     let saves = stage.saves;
     stage.ok(&removal, &[]);
     assert!(stage.is_logged_out());
     assert_only_the_name_is_left(&stage);
-    assert_eq!(stage.saves - saves, 2, "the account's record and that of the log-outs, once each");
+    assert_eq!(stage.saves - saves, 2, "the account's record and the record of log-outs, once each");
     stage.push("{\"ntype\":\"0\",\"nfrom\":\"1\",\"ntouser\":\"alice\"}");
     stage.network_changes();
     stage.advance(seconds(10 * 86_400));
@@ -44,7 +44,7 @@ fn a_log_out_says_null_and_expires_0_in_one_register_and_then_nothing() {
 }
 
 #[test]
-fn who_never_registered_is_gone_at_once() {
+fn an_account_that_never_registered_is_logged_out_at_once() {
     let mut stage = Stage::mpush();
     stage.set_token(fcm("a:1"));
     stage.log_out();
@@ -89,7 +89,7 @@ fn a_log_out_while_offline_is_delivered_by_a_later_process_without_the_password(
 }
 
 fn hex_md5(text: &str) -> String {
-    // HA1 of ("a", "b", "c") is MD5("a:b:c"): the text is split so that no second MD5 is needed.
+    // HA1 of ("a", "b", "c") is MD5("a:b:c"). Splitting the text this way needs no second MD5.
     let (first, rest) = text.split_once(':').expect("a colon");
     let (second, third) = rest.split_once(':').expect("another colon");
     sipwake_core::digest::ha1(sipwake_core::digest::Algorithm::Md5, first, second, third).expose().to_owned()
@@ -126,7 +126,7 @@ fn a_user_unknown_to_the_server_is_logged_out() {
 }
 
 #[test]
-fn a_log_out_with_a_changed_password_stops_and_stays_stored() {
+fn a_log_out_with_a_wrong_password_stops_and_stays_stored() {
     let mut stage = Stage::bound();
     stage.log_out();
     let mut later = Stage::without_account(stage.store.clone(), stage.now, 9);
@@ -143,7 +143,7 @@ fn a_log_out_with_a_changed_password_stops_and_stays_stored() {
 }
 
 #[test]
-fn contacts_that_linger_are_removed_as_the_server_spells_them() {
+fn contacts_that_stay_listed_are_removed_as_the_server_spells_them() {
     let mut stage = Stage::rfc8599();
     stage.set_token(fcm("a:1"));
     let first = stage.registered();
@@ -161,7 +161,7 @@ fn contacts_that_linger_are_removed_as_the_server_spells_them() {
 }
 
 #[test]
-fn a_server_that_never_lets_go_is_asked_three_times() {
+fn a_server_that_never_removes_the_binding_is_asked_three_times() {
     let mut stage = Stage::bound();
     stage.log_out();
     let mut asked = 0;
@@ -174,7 +174,7 @@ fn a_server_that_never_lets_go_is_asked_three_times() {
 }
 
 #[test]
-fn a_log_out_during_a_register_follows_it_in_silence() {
+fn a_log_out_during_a_register_is_sent_after_it_without_events() {
     let mut stage = Stage::mpush();
     stage.set_token(fcm("a:1"));
     let first = stage.register();
@@ -184,13 +184,13 @@ fn a_log_out_during_a_register_follows_it_in_silence() {
     stage.ok(&first, &[]);
     let removal = stage.one();
     assert_eq!(removal.header("Expires"), Some("0"));
-    assert!(stage.registrations().is_empty(), "nobody is told that a logged-out user is registered");
+    assert!(stage.registrations().is_empty(), "no event says that a logged-out user is registered");
     stage.ok(&removal, &[]);
     assert!(stage.is_logged_out());
 }
 
 #[test]
-fn logging_in_again_takes_a_pending_log_out_back() {
+fn logging_in_again_cancels_a_pending_log_out() {
     let mut stage = Stage::bound();
     let before = stage.register();
     stage.ok(&before, &[]);
@@ -214,7 +214,7 @@ fn logging_in_again_takes_a_pending_log_out_back() {
 }
 
 #[test]
-fn damage_in_the_store_is_told_and_the_client_works() {
+fn damage_in_the_store_is_reported_and_the_client_works() {
     let healthy = Stage::bound();
     let key = binding_key(&healthy.key);
     let damages: [fn(&mut Vec<u8>); 4] = [
@@ -294,21 +294,21 @@ fn logged_out_alice() -> Stage {
 }
 
 #[test]
-fn a_late_push_for_who_logged_out_is_silent_after_a_restart_with_another_account_logged_in() {
+fn a_late_push_for_a_logged_out_user_is_silent_after_a_restart_with_another_account() {
     let stage = logged_out_alice();
     let later = Stage::restored(bob(), mpush(), stage.store.clone(), stage.now.after(seconds(29 * 86_400)), 7);
     assert!(!sounds(&later, FOR_ALICE));
-    assert!(sounds(&later, &FOR_ALICE.replace("alice", "bob")), "who is logged in is called");
+    assert!(sounds(&later, &FOR_ALICE.replace("alice", "bob")), "a user who is logged in is called");
     let much_later = Stage::restored(bob(), mpush(), stage.store.clone(), stage.now.after(seconds(31 * 86_400)), 7);
     assert!(sounds(&much_later, FOR_ALICE), "an unknown name is for anyone who is logged in");
 }
 
 #[test]
-fn who_logs_in_again_is_called_again_after_the_next_restart_too() {
+fn a_user_who_logs_in_again_gets_calls_after_the_next_restart_too() {
     let stage = logged_out_alice();
     let mut later = Stage::restored(account(|_| {}), mpush(), stage.store.clone(), stage.now, 7);
     assert!(sounds(&later, FOR_ALICE));
-    assert!(!later.store.contains_key(REMOVALS), "nobody is gone");
+    assert!(!later.store.contains_key(REMOVALS), "nobody has logged out");
     later.set_token(fcm("a:1"));
     later.registered();
     let last = Stage::restored(account(|_| {}), mpush(), later.store.clone(), later.now, 8);
@@ -316,7 +316,7 @@ fn who_logs_in_again_is_called_again_after_the_next_restart_too() {
 }
 
 #[test]
-fn the_users_remembered_after_their_log_out_are_bounded() {
+fn the_number_of_remembered_logged_out_users_is_bounded() {
     let mut stage = Stage::without_account(Default::default(), crate::support::START, 1);
     for user in 0..40 {
         stage.add(account(|config| config.aor = format!("sip:user{user}@example.com")), mpush());
@@ -330,7 +330,7 @@ fn the_users_remembered_after_their_log_out_are_bounded() {
     assert!(record.contains("user39") && record.contains("user24") && !record.contains("user23\""));
 }
 
-/// The store of a user whose server asked for no credentials, and who logged out while it could not be reached.
+/// The store of a user whose server never asked for credentials and who logged out while it could not be reached.
 fn never_challenged() -> Stage {
     let mut stage = Stage::mpush();
     stage.set_token(fcm("a:1"));
@@ -343,7 +343,7 @@ fn never_challenged() -> Stage {
 }
 
 #[test]
-fn a_log_out_never_challenged_before_answers_for_the_domain_of_the_aor_after_a_restart() {
+fn after_a_restart_a_log_out_never_challenged_before_can_answer_for_the_aors_domain() {
     let stage = never_challenged();
     let record = String::from_utf8(stage.store[REMOVALS].clone()).expect("JSON");
     assert!(!record.contains("\"secret\""), "HA1 only: {record}");
@@ -359,7 +359,7 @@ fn a_log_out_never_challenged_before_answers_for_the_domain_of_the_aor_after_a_r
 }
 
 #[test]
-fn a_log_out_asked_for_an_unforeseen_realm_is_delivered_once_the_app_gives_the_password() {
+fn a_log_out_challenged_for_an_unknown_realm_is_delivered_once_the_app_gives_the_password() {
     let stage = never_challenged();
     let mut later = Stage::without_account(stage.store.clone(), stage.now, 9);
     let removal = later.one();
@@ -382,7 +382,7 @@ fn a_log_out_asked_for_an_unforeseen_realm_is_delivered_once_the_app_gives_the_p
 }
 
 #[test]
-fn who_is_logged_out_keeps_no_flow() {
+fn a_logged_out_account_keeps_no_flow() {
     let mut stage = Stage::new(account(|_| {}), None);
     stage.registered();
     stage.log_out();
@@ -393,7 +393,7 @@ fn who_is_logged_out_keeps_no_flow() {
 }
 
 #[test]
-fn a_contact_that_was_never_confirmed_is_removed_again_where_it_lingers() {
+fn an_unconfirmed_contact_is_removed_again_while_the_server_lists_it() {
     let mut stage = Stage::new(account(|_| {}), None);
     stage.registered();
     let unanswered = stage.moved_to(6070);
@@ -405,7 +405,7 @@ fn a_contact_that_was_never_confirmed_is_removed_again_where_it_lingers() {
 }
 
 #[test]
-fn a_stored_log_out_is_delivered_whatever_the_server_calls_its_realm() {
+fn a_stored_log_out_is_delivered_with_any_realm_of_the_server() {
     for realm in ["", " ", "my\trealm", "\u{202e}mlaer", &"r".repeat(4000)] {
         let mut stage = Stage::mpush();
         stage.set_token(fcm("a:1"));
@@ -422,7 +422,7 @@ fn a_stored_log_out_is_delivered_whatever_the_server_calls_its_realm() {
 }
 
 #[test]
-fn sixteen_log_outs_are_delivered_after_a_kill_however_long_the_challenges_were() {
+fn sixteen_log_outs_with_long_challenges_are_delivered_after_a_kill() {
     let challenge = |number: usize| {
         let [realm, nonce, opaque] = [("r", 200), ("n", 3500), ("o", 3500)].map(|(letter, times)| letter.repeat(times));
         format!(
@@ -447,7 +447,7 @@ fn sixteen_log_outs_are_delivered_after_a_kill_however_long_the_challenges_were(
 }
 
 #[test]
-fn the_thirty_days_of_a_log_out_do_not_begin_with_one_that_was_taken_back() {
+fn the_thirty_days_of_a_log_out_do_not_start_with_an_earlier_cancelled_one() {
     let mut stage = never_challenged();
     stage.add(account(|_| {}), mpush());
     stage.now.wall += seconds(31 * 86_400);

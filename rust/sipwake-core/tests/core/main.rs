@@ -7,6 +7,7 @@ mod asynchronous_store;
 mod beside;
 mod black_box;
 mod call_credentials;
+mod changed_settings;
 mod dialogs;
 mod digest;
 mod do_not_disturb;

@@ -1,4 +1,4 @@
-//! Which push belongs to which INVITE: the rows of `docs/calls.md` that a caller and a gateway can bring about.
+//! Which push belongs to which INVITE: the rows of `docs/calls.md` that a caller and a gateway can cause.
 
 use std::collections::BTreeMap;
 
@@ -33,7 +33,7 @@ fn codes(stage: &mut Stage) -> Vec<u16> {
     stage.all().iter().filter_map(Sent::code).collect()
 }
 
-/// A complete call before shows that the gateway's INVITEs carry the Call-ID of their pushes.
+/// A complete call beforehand shows that the gateway's INVITEs carry the Call-ID of their pushes.
 fn at_a_gateway_that_keeps_ids() -> Stage {
     let mut stage = ready();
     stage.push(&CALL.replace("call-1", "call-0"));
@@ -56,7 +56,7 @@ fn a_push_and_an_invite_to_an_alias_or_a_ring_group_are_one_call() {
 }
 
 #[test]
-fn a_push_that_knows_only_the_name_and_the_invite_with_that_name_are_one_call() {
+fn a_push_with_only_a_name_and_the_invite_with_that_name_are_one_call() {
     let mut stage = ready();
     stage.push(r#"{"ntype":"0","nfrom":"Mad Hatter","ntouser":"alice"}"#);
     stage.input(invite("call-1", "1234"));
@@ -72,7 +72,7 @@ fn the_forms_of_one_number_are_one_caller() {
 }
 
 #[test]
-fn what_the_registrar_asserts_names_an_anonymous_caller() {
+fn the_registrars_assertion_names_an_anonymous_caller() {
     let mut stage = ready();
     stage.push(NO_ID);
     let asserted = "P-Asserted-Identity: \"Alice's boss\" <sip:1234@example.com>\r\n";
@@ -83,7 +83,7 @@ fn what_the_registrar_asserts_names_an_anonymous_caller() {
 }
 
 #[test]
-fn of_two_identities_that_the_registrar_asserts_both_are_the_caller_s_and_either_has_the_name() {
+fn both_identities_that_the_registrar_asserts_are_the_callers_and_either_can_have_the_name() {
     for lines in [
         "P-Asserted-Identity: <tel:+49-30-123456>, \"Bob, B\" <sip:1234@example.com>\r\n",
         "P-Asserted-Identity: <tel:+49-30-123456>\r\nP-Asserted-Identity: \"Bob, B\" <sip:1234@example.com>\r\n",
@@ -100,7 +100,7 @@ fn of_two_identities_that_the_registrar_asserts_both_are_the_caller_s_and_either
 }
 
 #[test]
-fn a_push_with_an_id_of_its_own_and_its_invite_are_one_call_also_where_it_names_no_caller() {
+fn a_push_with_its_own_id_and_no_caller_and_its_invite_are_one_call() {
     for push in [
         r#"{"aps":{"alert":{"loc-key":"IC_MSG","loc-args":["Bob"]},"call-id":"206"},"from-uri":"sip:1234@pbx.example.com"}"#,
         r#"{"aps":{"alert":{"loc-key":"IC_MSG"},"sound":"ring.caf"},"call-id":"206"}"#,
@@ -118,7 +118,7 @@ fn a_push_with_an_id_of_its_own_and_its_invite_are_one_call_also_where_it_names_
 }
 
 #[test]
-fn a_push_is_the_call_that_it_was_judged_to_be_whatever_came_in_between() {
+fn a_push_stays_the_call_that_the_gate_chose_even_if_others_come_in_between() {
     let mut stage = ready();
     stage.push(NO_ID);
     stage.input(invite("call-0", "1234"));
@@ -154,7 +154,7 @@ fn two_anonymous_callers_are_two_calls() {
 }
 
 #[test]
-fn two_calls_of_one_caller_are_two_although_the_first_push_met_the_second_s_invite() {
+fn two_calls_of_one_caller_stay_two_even_if_the_first_push_joined_the_seconds_invite() {
     let mut stage = ready();
     stage.push(CALL);
     stage.input(invite("call-2", "1234"));
@@ -176,7 +176,7 @@ fn a_redial_after_a_cancel_push_rings() {
 }
 
 #[test]
-fn a_redial_after_a_decline_rings_where_its_id_tells_it_apart() {
+fn a_redial_after_a_decline_rings_if_it_has_another_id() {
     let mut stage = ready();
     let action = stage.push(CALL);
     assert!(stage.agent.decline(action.uuid, Decline::Everywhere, stage.now));
@@ -198,7 +198,7 @@ fn the_cancel_of_another_call_does_not_end_the_one_that_rings() {
         stage.all();
         stage.push(push);
         assert!(!matches!(stage.calls().last(), Some(CallChange::Ended(_))), "{push}: {:#?}", stage.calls());
-        assert!(stage.all().is_empty(), "{push}: whoever called has given up, and nobody waits for a REGISTER");
+        assert!(stage.all().is_empty(), "{push}: the caller has given up, and nobody waits for a REGISTER");
     }
 }
 
@@ -214,7 +214,7 @@ fn a_cancel_push_after_an_unbind_ends_the_announced_call() {
 }
 
 #[test]
-fn a_forged_cancel_silences_nobody_s_next_call() {
+fn a_forged_cancel_does_not_silence_the_next_call() {
     let mut stage = ready();
     for (id, seconds_later) in [("invented", 39), ("invented-2", 1)] {
         stage.push(&format!(r#"{{"ntype":"2","nfrom":"1234","ncallid":"{id}"}}"#));
@@ -227,12 +227,12 @@ fn a_forged_cancel_silences_nobody_s_next_call() {
 }
 
 #[test]
-fn pushes_without_end_leave_room_for_an_invite_and_what_cannot_ring_is_silent() {
+fn endless_pushes_leave_room_for_an_invite_and_those_that_cannot_ring_are_silent() {
     let mut stage = ready();
     let flood = |number: u32| format!(r#"{{"ntype":"0","nfrom":"x{number}","ncallid":"f{number}","ntouser":"alice"}}"#);
     let judged: Vec<PushAction> = (0..200).map(|number| stage.push(&flood(number))).collect();
     let told = stage.calls().iter().filter(|change| matches!(change, CallChange::Announced(_))).count();
-    assert_eq!(judged.iter().filter(|action| action.is_call()).count(), told, "what rings is what is held");
+    assert_eq!(judged.iter().filter(|action| action.is_call()).count(), told, "the ringing calls are the stored calls");
     assert!(told < 128, "{told}");
     stage.all();
     stage.input(invite("real", "1234"));
@@ -240,7 +240,7 @@ fn pushes_without_end_leave_room_for_an_invite_and_what_cannot_ring_is_silent() 
 }
 
 #[test]
-fn a_hunt_group_that_comes_back_with_the_same_call_id_rings_again() {
+fn a_hunt_group_that_calls_again_with_the_same_call_id_rings_again() {
     for cancelled in [true, false] {
         let mut stage = ready();
         stage.input(invite("c", "1234"));
@@ -275,7 +275,7 @@ fn add_registered(stage: &mut Stage, domain: &str) {
 }
 
 #[test]
-fn a_late_push_for_an_extension_of_another_domain_is_silent_whoever_has_it_elsewhere() {
+fn a_late_push_for_a_logged_out_user_is_silent_even_if_another_domain_has_the_same_extension() {
     const LATE: &str =
         r#"{"msg_type":"audio","send_from":"sip:200@pbx1.example","send_to":"sip:100@pbx1.example","x-push-id":"7"}"#;
     for other_first in [true, false] {
@@ -298,7 +298,7 @@ fn a_late_push_for_an_extension_of_another_domain_is_silent_whoever_has_it_elsew
 }
 
 #[test]
-fn a_late_push_is_silent_though_the_process_was_killed_meanwhile_and_the_record_names_nobody() {
+fn a_late_push_is_silent_after_a_kill_and_the_stored_record_names_nobody() {
     let mut stage = ready();
     stage.push(CALL);
     stage.input(invite("call-1", "1234"));
@@ -315,7 +315,7 @@ fn a_late_push_is_silent_though_the_process_was_killed_meanwhile_and_the_record_
 }
 
 #[test]
-fn that_a_call_is_over_is_stored_ahead_of_what_ends_it() {
+fn the_end_of_a_call_is_stored_before_the_message_that_ends_it() {
     let mut stage = ready();
     stage.input(invite("call-1", "1234"));
     stage.all();
@@ -332,7 +332,7 @@ fn that_a_call_is_over_is_stored_ahead_of_what_ends_it() {
     assert_eq!(order, [CALLS, "sent"]);
 }
 
-/// A client that a push woke for a call, which the user declined; then the process was killed, and the next one has registered.
+/// A push woke this client for a call, which the user declined. Then the process was killed, and the next one has registered.
 fn declined_and_killed(push: &str, how: Decline) -> Stage {
     let mut stage = ready();
     let action = stage.push(push);
@@ -359,7 +359,7 @@ fn heard(stage: &mut Stage, text: String) -> Vec<u16> {
 const VENDORS: &str = r#"{"msg_type":"audio","send_from":"1234","x-push-id":"77"}"#;
 
 #[test]
-fn a_call_that_was_declined_before_its_invite_does_not_ring_though_the_process_was_killed_meanwhile() {
+fn a_call_declined_before_its_invite_does_not_ring_after_a_kill() {
     for (push, call_id, from, how, code) in [
         (CALL, "call-1", "1234", Decline::Everywhere, 603),
         (CALL, "call-1", "5678", Decline::Busy, 486),
@@ -377,7 +377,7 @@ fn a_call_that_was_declined_before_its_invite_does_not_ring_though_the_process_w
 }
 
 #[test]
-fn what_was_declined_before_a_kill_is_refused_for_as_long_as_without_one() {
+fn a_call_declined_before_a_kill_is_refused_for_as_long_as_without_one() {
     for (push, after, code) in [(CALL, 41, 603), (CALL, 3601, 180), (NO_ID, 38, 603), (NO_ID, 41, 180)] {
         let mut later = declined_and_killed(push, Decline::Everywhere);
         later.now = later.now.after(seconds(after));
@@ -386,7 +386,7 @@ fn what_was_declined_before_a_kill_is_refused_for_as_long_as_without_one() {
 }
 
 #[test]
-fn a_late_branch_is_refused_and_a_hunt_group_rings_though_the_process_was_killed_meanwhile() {
+fn after_a_kill_a_late_branch_is_refused_and_a_hunt_group_rings() {
     for (after, code) in [(3, 487), (12, 180)] {
         let mut stage = ready();
         stage.input(invite("call-1", "1234"));
@@ -399,7 +399,7 @@ fn a_late_branch_is_refused_and_a_hunt_group_rings_though_the_process_was_killed
 }
 
 #[test]
-fn a_call_that_is_announced_after_a_kill_rings_though_another_of_that_caller_was_declined_before() {
+fn a_call_announced_after_a_kill_rings_even_if_an_earlier_one_of_that_caller_was_declined() {
     let mut later = declined_and_killed(NO_ID, Decline::Everywhere);
     assert!(later.push(CALL).is_call());
     later.all();
@@ -407,7 +407,7 @@ fn a_call_that_is_announced_after_a_kill_rings_though_another_of_that_caller_was
 }
 
 #[test]
-fn a_call_that_an_earlier_process_missed_is_refused_when_it_comes_after_all() {
+fn a_call_that_an_earlier_process_missed_is_refused_when_its_invite_comes() {
     let mut stage = ready();
     stage.push(CALL);
     stage.all();
@@ -418,7 +418,7 @@ fn a_call_that_an_earlier_process_missed_is_refused_when_it_comes_after_all() {
     assert!(!record.contains("1234") && !record.contains("call-1"), "{record}");
 }
 
-/// A later process knows nothing of the call that went on: the caller and the server hear so, and nobody rings.
+/// A later process does not know the call that went on. The caller and the server learn that, and the phone does not ring.
 #[test]
 fn a_request_inside_a_call_that_a_kill_ended_is_answered_with_481_and_the_next_call_rings() {
     let mut killed = ready();

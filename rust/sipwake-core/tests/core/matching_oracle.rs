@@ -1,5 +1,5 @@
-//! The client against an oracle that was written from `docs/calls.md` alone: random orders of pushes, INVITEs and cancels, from a
-//! small stock of ids and callers so that they meet, each step compared.
+//! The client against an oracle that was written from `docs/calls.md` alone. Random orders of pushes, INVITEs and cancels use few
+//! ids and callers, so that they often match, and each step is compared.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -20,7 +20,7 @@ const ORDERS: u64 = 1_500;
 const STEPS: u32 = 12;
 const WINDOW: Duration = Duration::from_secs(40);
 
-/// What the client was seen to make of a call.
+/// What the client did with a call.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Stands {
     Announced,
@@ -104,13 +104,13 @@ impl Dice {
 
 const USERS: [&str; 2] = ["alice", "bob"];
 
-/// What is compared with the oracle.
+/// The system that is compared with the oracle.
 pub(crate) trait Under {
     fn now(&self) -> Now;
     fn judge(&mut self, json: &str) -> PushAction;
-    /// Takes what was judged.
+    /// Handles a push that was judged.
     fn take(&mut self, action: &PushAction);
-    /// An INVITE comes for one of the accounts. Returns the statuses that it hears.
+    /// An INVITE comes for one of the accounts. Returns the statuses of the responses.
     fn invite(&mut self, account: usize, text: String) -> Vec<u16>;
     fn changes(&mut self) -> Vec<(Uuid, CallChange)>;
     fn accept(&mut self, call: Uuid) -> bool;
@@ -140,7 +140,7 @@ impl Client {
         Self { stage, flows: [alice, bob.flow] }
     }
 
-    /// Answers what is registered, so that flows stay. Returns the codes sent.
+    /// Answers each REGISTER, so that the flows stay up. Returns the codes that the client sent.
     fn settle(&mut self) -> Vec<u16> {
         let mut codes = Vec::new();
         loop {
@@ -223,13 +223,13 @@ impl Under for Client {
 struct Scene<U> {
     under: U,
     page: Page,
-    /// Each call of the page's.
+    /// One for each of the page's calls.
     calls: Vec<Seen>,
     dice: Dice,
     told: Vec<String>,
     seen: BTreeSet<Uuid>,
     branches: u32,
-    /// Calls that had their push before their INVITE: three would teach the client a habit.
+    /// Calls whose push came before the INVITE. From three such calls the client learns that the server is quick.
     joined: u32,
 }
 
@@ -252,12 +252,12 @@ impl<U: Under> Scene<U> {
         panic!("{why}\n{}\n{:#?}", self.told.join("\n"), self.page)
     }
 
-    /// What a push tells, and its JSON; `kind` is 0 for a call and 2 for a cancel.
+    /// What a push says, and its JSON. `kind` is 0 for a call and 2 for a cancel.
     fn draw_push(&mut self, kind: u8) -> (Side, Option<usize>, String) {
         let account = self.dice.perhaps(&[0, 1]);
         let caller = self.dice.of(&NAMES);
         let mut side = Side::default();
-        // As it stands in JSON, where quotation marks are escaped.
+        // As JSON has it, with escaped quotation marks.
         called(&mut side, &caller.replace('\\', ""));
         if kind == 0 && self.dice.roll(5) == 0 {
             let vendor_id = self.dice.of(&VENDOR_IDS);
@@ -372,7 +372,7 @@ impl<U: Under> Scene<U> {
             }
             Outcome::New(_) => {
                 let Some(uuid) = ringing.filter(|_| codes == [180]) else {
-                    self.fail(&format!("should ring anew: {codes:?} {changes:?}"))
+                    self.fail(&format!("should ring again: {codes:?} {changes:?}"))
                 };
                 let call = self.ring(uuid, Stands::Ringing);
                 (call.account, call.call_id) = (Some(flow), call_id.to_owned());
@@ -421,7 +421,7 @@ impl<U: Under> Scene<U> {
         }
     }
 
-    /// Something happens to a call that is under way.
+    /// Something happens to a live call.
     fn act(&mut self) {
         let live: Vec<usize> =
             (0..self.calls.len()).filter(|index| self.calls[*index].stands != Stands::Over).collect();
@@ -449,7 +449,7 @@ impl<U: Under> Scene<U> {
         self.under.changes();
     }
 
-    /// The caller of a call that rings gives up.
+    /// The caller of a ringing call gives up.
     fn give_up(&mut self) {
         let rings = |call: &Seen| call.stands == Stands::Ringing && call.branches.len() == 1;
         let Some(index) = self.calls.iter().rposition(rings) else { return };
@@ -480,7 +480,7 @@ impl<U: Under> Scene<U> {
         for index in 0..self.calls.len() {
             let Seen { uuid, stands, announced_at, .. } = self.calls[index];
             let missed = stands == Stands::Announced && announced_at + WINDOW <= now;
-            // Who was accepted without an ACK is given up after 32 seconds.
+            // An accepted call without an ACK is given up after 32 seconds.
             let unheard = stands == Stands::Answered && ended.contains(&uuid);
             if missed || unheard {
                 expected.insert(uuid);
@@ -494,18 +494,18 @@ impl<U: Under> Scene<U> {
 }
 
 #[test]
-fn the_client_matches_as_the_page_says_whatever_comes_in_whatever_order() {
+fn the_client_matches_as_the_page_says_in_every_random_order() {
     compare(Client::new);
 }
 
-/// Compares random orders of happenings, each with a new system.
+/// Compares random orders of events, each with a new system.
 pub(crate) fn compare<U: Under>(new: impl Fn() -> U) {
     let mut met = 0;
     for seed in 0..ORDERS {
         let mut scene = Scene::new(new(), seed);
         let mut waited = 0;
         for _ in 0..STEPS {
-            // Nobody has told the client how quick this server is.
+            // The client has not learnt how quick this server is.
             if scene.joined > 1 {
                 break;
             }
@@ -525,5 +525,5 @@ pub(crate) fn compare<U: Under>(new: impl Fn() -> U) {
         }
         met += scene.joined;
     }
-    assert!(met > 200, "the stock is so small that many meet: {met}");
+    assert!(met > 200, "the set is so small that many ids are equal: {met}");
 }

@@ -1,4 +1,4 @@
-//! Pushes that wake the phone for a request inside a call that goes on (RFC 8599 section 6): to the phone they look like any other.
+//! Pushes that wake the phone for a request inside a call (RFC 8599 section 6). The phone cannot tell them from other pushes.
 
 use sipwake_core::event::{CallChange, Ended, Event, Offer};
 use sipwake_core::payload::Channel;
@@ -7,8 +7,8 @@ use uuid::Uuid;
 use crate::incoming::{CALL, call, invite, ready, request};
 use crate::support::{Stage, seconds};
 
-/// In a call, which its push announced or its INVITE alone brought. Returns our To, with its tag.
-fn in_a_call(pushed: bool) -> (Stage, String) {
+/// A call that its push or only its INVITE announced. Returns our To, with its tag.
+pub(crate) fn in_a_call(pushed: bool) -> (Stage, String) {
     let mut stage = ready();
     if pushed {
         stage.push(CALL);
@@ -47,7 +47,7 @@ fn ends(stage: &Stage) -> Vec<(Uuid, Ended)> {
 }
 
 #[test]
-fn a_mid_call_push_is_owed_a_register_and_ends_as_no_call_once_a_request_of_that_dialog_comes() {
+fn a_mid_call_push_registers_and_turns_out_to_be_no_call_once_a_request_of_that_dialog_comes() {
     for method in ["INVITE", "UPDATE", "INFO", "BYE"] {
         let (mut stage, to) = in_a_call(true);
         let talking = call(&stage)[0];
@@ -69,7 +69,7 @@ fn a_mid_call_push_is_owed_a_register_and_ends_as_no_call_once_a_request_of_that
 }
 
 #[test]
-fn a_second_caller_rings_though_the_push_was_taken_for_a_request_inside_the_call() {
+fn a_second_caller_rings_even_if_the_push_was_taken_for_a_request_inside_the_call() {
     let (mut stage, to) = in_a_call(true);
     stage.advance(seconds(3));
     stage.push_on("{}", Channel::PushKit);
@@ -83,7 +83,7 @@ fn a_second_caller_rings_though_the_push_was_taken_for_a_request_inside_the_call
 }
 
 #[test]
-fn a_push_with_words_is_a_call_whatever_comes_inside_another_one() {
+fn a_push_with_content_stays_a_call_even_if_a_request_comes_inside_another_one() {
     let (mut stage, to) = in_a_call(true);
     stage.advance(seconds(3));
     let second = stage.push(r#"{"ntype":"0","nfrom":"5678","ntouser":"alice"}"#).uuid;
@@ -95,7 +95,7 @@ fn a_push_with_words_is_a_call_whatever_comes_inside_another_one() {
 }
 
 #[test]
-fn a_push_that_tells_nothing_is_owed_a_register_though_an_invite_without_a_push_is_here() {
+fn an_empty_push_registers_even_if_an_invite_without_a_push_is_here() {
     let (mut stage, _) = in_a_call(false);
     stage.advance(seconds(3));
     stage.push_on("{}", Channel::PushKit);

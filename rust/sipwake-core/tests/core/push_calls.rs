@@ -1,4 +1,4 @@
-//! Pushes and their calls: late ones, early ones, for somebody else, for nobody.
+//! Pushes and their calls: late ones, early ones, for another user, for nobody.
 
 use sipwake_core::call::{CallPolicy, HangUp};
 use sipwake_core::clock::Now;
@@ -60,7 +60,7 @@ fn pushes_during_a_register_lead_to_one_more_after_it() {
 }
 
 #[test]
-fn a_call_push_after_its_cancel_makes_no_sound() {
+fn a_call_push_after_its_cancel_is_silent() {
     let mut stage = ready();
     announced(&mut stage);
     stage.push(CANCEL);
@@ -69,7 +69,7 @@ fn a_call_push_after_its_cancel_makes_no_sound() {
     let before = stage.calls().len();
     let late = stage.push_on(CALL, Channel::PushKit);
     assert_eq!(late.kind, ActionKind::Ignore { reason: Ignored::CallOver });
-    assert_eq!(late.duty, Duty::ReportThenEnd, "CallKit hears of it all the same");
+    assert_eq!(late.duty, Duty::ReportThenEnd, "CallKit is told anyway");
     assert_eq!(stage.calls().len(), before);
 }
 
@@ -83,7 +83,7 @@ fn a_cancel_that_overtakes_its_call_silences_it() {
 }
 
 #[test]
-fn a_push_after_a_log_out_makes_no_sound() {
+fn a_push_after_a_log_out_is_silent() {
     let mut stage = ready();
     stage.log_out();
     for delivered in [false, true] {
@@ -98,7 +98,7 @@ fn a_push_after_a_log_out_makes_no_sound() {
 }
 
 #[test]
-fn a_push_for_one_user_is_silent_once_he_left_while_another_stays() {
+fn a_push_for_a_logged_out_user_is_silent_while_another_stays() {
     let mut stage = ready();
     let alice = stage.key.clone();
     stage.add(account(|config| config.aor = "sip:bob@example.com".into()), None);
@@ -113,7 +113,7 @@ fn a_push_for_one_user_is_silent_once_he_left_while_another_stays() {
 }
 
 #[test]
-fn a_bare_rfc_8599_push_registers_every_binding_without_a_sound() {
+fn an_empty_rfc_8599_push_registers_every_binding_silently() {
     let push = || Some(push_config(sipwake_core::push::Provider::Fcm, &[Dialect::Rfc8599]));
     let mut stage = ready();
     stage.add(account(|config| config.aor = "sip:bob@example.com".into()), push());
@@ -155,7 +155,7 @@ fn beside_the_client_a_push_for_a_logged_out_user_is_silent_and_no_other() {
     assert!(matches!(beside(&stage, CALL), ActionKind::IncomingCall { .. }));
 }
 
-/// A phone whose process ended, woken so many seconds before its binding ends.
+/// A phone whose process ended, and which a push wakes this many seconds before its binding ends.
 fn woken_before_the_end(left: u64) -> Stage {
     let mut stage = ready();
     let bound = stage.now;
@@ -164,7 +164,7 @@ fn woken_before_the_end(left: u64) -> Stage {
 }
 
 #[test]
-fn a_voip_push_without_content_shortly_before_the_binding_ends_refreshes_it_in_silence() {
+fn a_voip_push_without_content_shortly_before_the_binding_ends_refreshes_it_silently() {
     let mut stage = woken_before_the_end(120);
     let refresh = stage.push_on("{}", Channel::PushKit);
     assert_eq!((&refresh.kind, refresh.duty), (&ActionKind::RefreshBinding, Duty::ReportThenEnd));
@@ -176,13 +176,13 @@ fn a_voip_push_without_content_shortly_before_the_binding_ends_refreshes_it_in_s
     assert!(stage.calls().is_empty(), "nothing is announced, and nothing is missed");
     stage.input(invite("call-1", "1234"));
     stage.all();
-    assert!(matches!(stage.calls()[..], [CallChange::Ringing { announced: false, .. }]), "a call rings all the same");
+    assert!(matches!(stage.calls()[..], [CallChange::Ringing { announced: false, .. }]), "the call rings anyway");
     let call = stage.push_on("{}", Channel::PushKit);
-    assert!(call.is_call(), "the binding is new: this one is no refresh");
+    assert!(call.is_call(), "the binding is new, so this is not a refresh");
 }
 
 #[test]
-fn a_voip_push_without_content_is_a_call_as_long_as_the_binding_lives_and_once_it_has_ended() {
+fn a_voip_push_without_content_is_a_call_while_the_binding_lives_and_after_it_ended() {
     for left in [3000, 600, 160] {
         assert!(woken_before_the_end(left).push_on("{}", Channel::PushKit).is_call(), "{left}");
     }
@@ -191,11 +191,11 @@ fn a_voip_push_without_content_is_a_call_as_long_as_the_binding_lives_and_once_i
     let mut stage = stage.restart(account(|_| {}), crate::support::mpush());
     assert!(stage.push_on("{}", Channel::PushKit).is_call());
     let mut stage = woken_before_the_end(120);
-    assert!(stage.push_on(CALL, Channel::PushKit).is_call(), "who says that he calls, calls");
+    assert!(stage.push_on(CALL, Channel::PushKit).is_call(), "the caller in the push counts");
 }
 
 #[test]
-fn an_announced_call_that_never_comes_is_missed_and_its_late_invite_refused() {
+fn an_announced_call_without_an_invite_is_missed_and_its_late_invite_is_refused() {
     let mut stage = ready();
     announced(&mut stage);
     stage.advance(seconds(41));
@@ -208,12 +208,12 @@ fn an_announced_call_that_never_comes_is_missed_and_its_late_invite_refused() {
 }
 
 #[test]
-fn the_app_decides_how_long_an_invite_is_waited_for() {
+fn the_app_decides_how_long_to_wait_for_an_invite() {
     for window in [10, 90] {
         let mut stage = ready();
         stage.agent.set_call_policy(CallPolicy { window: seconds(window), ..CallPolicy::default() });
         let action = announced(&mut stage);
-        assert_eq!(action.deadline, Some(stage.now.boot + seconds(window)), "what the system is told is the same");
+        assert_eq!(action.deadline, Some(stage.now.boot + seconds(window)), "the duty is the same");
         stage.advance(seconds(window - 1));
         assert_eq!(stage.calls().len(), 1, "still announced");
         stage.advance(seconds(1));
@@ -222,7 +222,7 @@ fn the_app_decides_how_long_an_invite_is_waited_for() {
 }
 
 #[test]
-fn a_payload_that_lives_for_less_than_the_app_would_wait_ends_its_call_sooner() {
+fn a_payload_that_expires_earlier_ends_its_call_earlier() {
     const LIVES: &str = r#"{"aps":{},"pn_ttl":60,"loc-key":"IC_MSG","from-uri":"sip:1234@x","call-id":"call-1"}"#;
     for (window, ends) in [(20, 20), (90, 60)] {
         let mut stage = ready();
@@ -309,13 +309,13 @@ fn one_request_that_comes_over_two_accounts_is_merged() {
 }
 
 #[test]
-fn a_call_declined_before_its_invite_is_refused_when_that_comes() {
+fn a_call_declined_before_its_invite_is_refused_when_the_invite_comes() {
     for (how, code) in [(Decline::Everywhere, 603), (Decline::Busy, 486)] {
         let mut stage = ready();
         let action = announced(&mut stage);
         assert!(stage.agent.decline(action.uuid, how, stage.now));
         stage.drain();
-        assert!(!stage.agent.decline(action.uuid, how, stage.now), "it is over already");
+        assert!(!stage.agent.decline(action.uuid, how, stage.now), "it has already ended");
         stage.input(invite("call-1", "1234"));
         let codes: Vec<_> = stage.all().iter().filter_map(crate::support::Sent::code).collect();
         assert_eq!(codes, [code]);
@@ -323,7 +323,7 @@ fn a_call_declined_before_its_invite_is_refused_when_that_comes() {
 }
 
 #[test]
-fn an_invite_hears_what_its_call_was_refused_with_before_it_came() {
+fn a_late_invite_gets_the_status_that_its_call_was_refused_with() {
     type Refuse = fn(&mut Stage, uuid::Uuid) -> bool;
     let refusals: [(u16, Refuse); 5] = [
         (603, |stage, call| stage.agent.decline(call, Decline::Everywhere, stage.now)),
@@ -347,13 +347,13 @@ fn an_invite_hears_what_its_call_was_refused_with_before_it_came() {
         assert_eq!(answers(&mut stage, invite("call-1", "1234")), [code], "a retransmission");
         stage.input(request("ACK", "call-1", "call-1", "1234", "", ""));
         let retried = request("INVITE", "again", "call-1", "1234", "Content-Type: application/sdp\r\n", "v=0\r\n");
-        assert_eq!(answers(&mut stage, retried), [code], "the gateway tries the Contact that came meanwhile");
+        assert_eq!(answers(&mut stage, retried), [code], "the gateway tries the Contact that came in between");
         assert_eq!(stage.calls().len(), told, "it never rings");
     }
 }
 
 #[test]
-fn the_push_of_a_call_that_is_here_registers_only_where_the_registration_is_half_a_minute_old() {
+fn the_push_of_a_ringing_call_registers_only_if_the_registration_is_half_a_minute_old() {
     for (age, registers) in [(29_999, 0), (30_000, 1)] {
         let mut stage = ready();
         stage.push(CALL);

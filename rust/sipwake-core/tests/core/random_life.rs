@@ -1,4 +1,4 @@
-//! Any order of pushes, tokens, networks, answers and kills: what must hold at every step.
+//! Random orders of pushes, tokens, networks, responses and kills: what must hold after every step.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -26,14 +26,14 @@ enum Step {
     Network,
     FlowUp,
     FlowDown,
-    /// A server's answer to the oldest request that has none.
+    /// A server's response to the oldest request that has none.
     Answer(u8),
     Invite(u8),
     Garbage(Vec<u8>),
     Timer,
     Sleep(u32),
     WallJumps(u32),
-    /// The process is killed after this many outputs of what comes next.
+    /// The process is killed after this many further outputs.
     Kill(u8),
 }
 
@@ -66,13 +66,13 @@ struct World {
     up: BTreeSet<FlowId>,
     opening: BTreeSet<FlowId>,
     open: VecDeque<Sent>,
-    /// (Call-ID, CSeq) of every request, to be told from its own retransmissions by its text.
+    /// (Call-ID, CSeq) and the text of every request; the text tells a retransmission from a reused number.
     used: BTreeMap<(String, u32), String>,
     counts: BTreeMap<String, u32>,
-    /// The request without a final answer, and since when.
+    /// The request without a final response, and when it was sent.
     in_flight: Option<((String, u32), Duration)>,
     present: bool,
-    /// Outputs that are still done before the process is killed.
+    /// How many outputs are still done before the process is killed.
     until_kill: Option<u8>,
     seed: u8,
     nonce: u32,
@@ -133,7 +133,7 @@ impl World {
         let mut outputs = 0;
         while let Some(output) = self.agent.poll_output() {
             outputs += 1;
-            prop_assert!(outputs < 40, "one happening leads to few outputs");
+            prop_assert!(outputs < 40, "one input leads to few outputs");
             match &mut self.until_kill {
                 Some(0) => {
                     self.restart();
@@ -163,8 +163,8 @@ impl World {
                 self.opening.insert(flow);
             }
             Output::Close(flow) => {
-                prop_assert!(self.up.remove(&flow) | self.opening.remove(&flow), "closed what is open");
-                // There is one flow: nothing more can be heard of what went out on it.
+                prop_assert!(self.up.remove(&flow) | self.opening.remove(&flow), "it closed an open flow");
+                // There is one flow: a request on the old one gets no response any more.
                 self.flow_gone();
             }
             Output::NextAddress(_) | Output::HearPeers { .. } | Output::Load(_) => {}
@@ -178,8 +178,8 @@ impl World {
             Output::Received { .. } => {}
             Output::Event(event) => {
                 if matches!(*event, Event::LoggedOut { .. }) {
-                    prop_assert!(!self.present, "told only of who logged out");
-                    // The name of who left stays, and nothing that is secret.
+                    prop_assert!(!self.present, "it knows only who logged out");
+                    // The name of a user who left stays, and nothing that is secret.
                     let record = self.store.get(REMOVALS).map(|record| String::from_utf8_lossy(record).into_owned());
                     prop_assert!(self.store.keys().all(|key| key == REMOVALS), "{:?}", self.store.keys());
                     prop_assert!(record.is_none_or(|record| record.contains("\"pending\":{}")), "a log-out is left");
@@ -192,7 +192,7 @@ impl World {
     fn take_register(&mut self, sent: Sent) -> Result<(), TestCaseError> {
         let id = (sent.header("Call-ID").unwrap_or_default().to_owned(), sent.cseq());
         if let Some(known) = self.used.get(&id) {
-            prop_assert_eq!(known, &sent.text, "a CSeq is used once, but for retransmissions");
+            prop_assert_eq!(known, &sent.text, "a CSeq is used once, except in retransmissions");
             return Ok(());
         }
         let former = self.used.keys().filter(|(call_id, _)| *call_id == id.0).map(|(_, cseq)| *cseq).max();
@@ -204,7 +204,7 @@ impl World {
             prop_assert!(nc > former, "a nonce count is used once: {nc} after {former}");
         }
         prop_assert!(sent.headers("Contact").len() <= 11, "the former Contacts are bounded");
-        // Who is present keeps a binding; its old Contact may be removed before the new one is bound.
+        // A user who stays keeps a binding. The old Contact may be removed before the new one is bound.
         let records =
             if self.present { vec![binding_key(&self.key), REMOVALS.to_owned()] } else { vec![REMOVALS.to_owned()] };
         let stored = records
@@ -212,7 +212,7 @@ impl World {
             .filter_map(|record| self.store.get(record))
             .map(|bytes| String::from_utf8_lossy(bytes).into_owned())
             .find(|stored| stored.contains(&id.0));
-        prop_assert!(stored.is_some(), "stored before it is sent");
+        prop_assert!(stored.is_some(), "it must be stored before it is sent");
         if sent.header("Expires") != Some("0") {
             prop_assert!(
                 stored.is_some_and(|stored| stored.contains(sent.contact_uri())),
@@ -234,7 +234,7 @@ impl World {
         self.nonce += 1;
         let challenge =
             |more: &str| format!("WWW-Authenticate: Digest realm=\"r\", nonce=\"n{}\", qop=\"auth\"{more}", self.nonce);
-        // No server gives a nonce again that was used long ago.
+        // No server repeats a nonce that was used long ago.
         let first = format!("first{}", self.nonce);
         let again = request.auth("nonce").unwrap_or(&first);
         let same = format!("WWW-Authenticate: Digest realm=\"r\", nonce=\"{again}\", qop=\"auth\", stale=true");
@@ -326,7 +326,7 @@ impl World {
         self.drain()
     }
 
-    /// Timer F gives the request up: only then may another go.
+    /// Timer F gives the request up. Only then may another one go out.
     fn pass(&mut self, by: Duration) {
         self.now = self.now.after(by);
         if self.in_flight.as_ref().is_some_and(|(_, since)| self.now.boot >= *since + seconds(32)) {
@@ -335,8 +335,8 @@ impl World {
         self.agent.handle_timeout(self.now);
     }
 
-    /// Lets a well-behaved server answer everything until nothing is open. Then a day must pass with only what a
-    /// refresh needs.
+    /// Lets a well-behaved server answer everything until no request is open. Then a day must pass in which only
+    /// refreshes are sent.
     fn rest(&mut self) -> Result<(), TestCaseError> {
         self.until_kill = None;
         let mut sent_in_a_day = 0;
@@ -345,7 +345,7 @@ impl World {
         let mut turns = 0;
         while self.now.boot < end {
             turns += 1;
-            prop_assert!(turns < 20_000, "the timers run in a circle: {:?}", self.agent.poll_timeout());
+            prop_assert!(turns < 20_000, "the timers fire again and again: {:?}", self.agent.poll_timeout());
             if !self.opening.is_empty() {
                 self.take(Step::FlowUp)?;
             } else if !self.open.is_empty() {
@@ -360,15 +360,15 @@ impl World {
                 break;
             }
         }
-        // The lifetime is an hour, and the first ones may have been for less: one refresh each.
-        prop_assert!(sent_in_a_day <= 30, "{sent_in_a_day} in a day of rest");
+        // The lifetime is an hour, and the first ones may have been shorter: one refresh each.
+        prop_assert!(sent_in_a_day <= 30, "{sent_in_a_day} in a quiet day");
         Ok(())
     }
 }
 
 proptest! {
     #[test]
-    fn whatever_happens_one_register_is_in_flight_and_nothing_is_used_twice(steps in proptest::collection::vec(step(), 1..80)) {
+    fn in_every_random_life_one_register_is_in_flight_and_no_number_is_used_twice(steps in proptest::collection::vec(step(), 1..80)) {
         let mut world = World::new();
         world.add();
         world.drain()?;
@@ -380,7 +380,7 @@ proptest! {
 }
 
 #[test]
-fn an_idle_client_sends_nothing_for_a_day_where_no_refresh_is_due() {
+fn an_idle_client_sends_nothing_for_a_day_if_no_refresh_is_due() {
     let mut stage = crate::support::Stage::rfc8599();
     let first = stage.register();
     let contact = format!("Contact: {};expires=172800", first.contact());

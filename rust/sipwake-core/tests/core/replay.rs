@@ -1,4 +1,5 @@
-//! What a recording holds, and what a replay finds. That each story replays to the same end, the stories' driver sees to.
+//! What a recording holds, and what a replay finds. The driver of the stories checks that each story replays to the same
+//! end.
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
@@ -18,16 +19,16 @@ fn recorded(stage: &mut Stage) -> String {
 }
 
 fn refused(file: &str) -> RecordingError {
-    Recording::read(file.as_bytes()).expect_err("it is no recording")
+    Recording::read(file.as_bytes()).expect_err("it is not a recording")
 }
 
-/// Keeps what a message that was sent holds secret.
+/// Collects the secrets of a message that was sent.
 fn keep_secrets(sent: &Sent, secrets: &mut Vec<String>) {
     secrets.extend(sent.auth("response").map(str::to_owned));
     secrets.extend(sent.header("X-PIID").map(str::to_owned));
 }
 
-/// The whole life of a binding: everything that is secret goes by.
+/// The whole life of a binding, with every secret in it.
 fn life(password: &str, first: &PushToken, second: &PushToken, transport: Transport) -> (Vec<String>, Vec<String>) {
     let config = || {
         account(|config| {
@@ -78,7 +79,7 @@ fn life(password: &str, first: &PushToken, second: &PushToken, transport: Transp
     stage.all();
     files.push(recorded(&mut stage));
 
-    // What the store holds of it enters the next process, and the log-out the one after that.
+    // The next process gets its store, and the one after that the log-out.
     let mut stage = stage.restart(config(), push());
     for sent in stage.all() {
         keep_secrets(&sent, &mut secrets);
@@ -107,7 +108,7 @@ fn a_recording_holds_no_secret() {
             let lower = file.to_lowercase();
             for secret in &secrets {
                 prop_assert!(!lower.contains(&secret.to_lowercase()), "{} in\n{}", secret, file);
-                // Nor a good part of it, escaped or not.
+                // And no large part of it, escaped or not.
                 let part: String = secret.chars().take(24).collect();
                 prop_assert!(part.len() < 24 || !lower.contains(&part.to_lowercase()), "{} in\n{}", part, file);
             }
@@ -138,8 +139,8 @@ fn a_token_that_comes_in_two_pieces_or_changed_by_the_server_is_masked_too() {
 }
 
 #[test]
-fn a_right_proof_of_the_server_is_right_in_the_replay_too() {
-    // RFC 3261's digest without the method, by hand: HA1 of alice, asterisk and secret.
+fn a_valid_server_proof_is_valid_in_the_replay_too() {
+    // RFC 3261's digest by hand, without the method: HA1 of Alice, asterisk and secret.
     let proof = |nonce: &str, cnonce: &str| {
         let ha1 = ha1(Algorithm::Md5, "alice", "asterisk", "secret");
         let ha2 = md5(":sip:example.com");
@@ -156,7 +157,7 @@ fn a_right_proof_of_the_server_is_right_in_the_replay_too() {
     assert!(!file.contains(&right) && file.contains(&"r".repeat(32)), "{file}");
     let played = Recording::read(file.as_bytes()).expect("its own").play();
     assert!(played.difference.is_none() && played.decisions.iter().any(|noted| noted.name == "registered"));
-    // Another password would not have been proven.
+    // With another password the proof would be wrong.
     let wrong = file.replace(&"r".repeat(32), &"w".repeat(32));
     assert!(Recording::read(wrong.as_bytes()).expect("a recording").play().difference.is_some());
 }
@@ -169,7 +170,7 @@ fn md5(text: &str) -> String {
 }
 
 #[test]
-fn ha1_values_are_masked_and_answer_all_the_same() {
+fn ha1_values_are_masked_and_still_answer_challenges() {
     let known = ha1(Algorithm::Md5, "alice", "asterisk", "secret");
     let credentials = vec![RealmHa1 { realm: "asterisk".into(), algorithm: Algorithm::Md5, ha1: known.clone() }];
     let mut stage = Stage::new(account(|config| config.credentials = Credentials::Ha1(credentials)), None);
@@ -178,7 +179,7 @@ fn ha1_values_are_masked_and_answer_all_the_same() {
 }
 
 #[test]
-fn where_the_core_decides_otherwise_the_replay_says_where() {
+fn a_replay_says_where_the_core_decides_differently() {
     let mut stage = Stage::bound();
     stage.input(invite("c", "1234"));
     let file = recorded(&mut stage);
@@ -204,7 +205,7 @@ fn where_the_core_decides_otherwise_the_replay_says_where() {
 }
 
 #[test]
-fn what_is_no_recording_of_this_version_is_refused_in_words() {
+fn a_file_that_is_no_recording_of_this_version_is_refused_with_the_reason() {
     let mut stage = Stage::bound();
     let file = recorded(&mut stage);
     let this = Version::this().to_string();
@@ -221,7 +222,10 @@ fn what_is_no_recording_of_this_version_is_refused_in_words() {
     assert_eq!(refused(&file[..file.trim_end().rfind('\n').expect("lines") + 1]), RecordingError::Torn(lines - 1));
     assert_eq!(refused(file.trim_end()), RecordingError::Torn(lines - 1));
     let wrong = |from: &str, to: &str| refused(&file.replacen(from, to, 1)).to_string();
-    assert!(wrong("\"in\":{\"register\":", "\"in\":{\"rejister\":").contains("unknown variant `rejister`"));
+    let unknown = wrong("\"in\":{\"register\":", "\"in\":{\"rejister\":");
+    assert!(unknown.contains("unknown variant `rejister`"), "{unknown}");
+    // The position is one in the file, not in the line.
+    assert!(unknown.ends_with(')') && unknown.contains(" (column ") && !unknown.contains("at line 1"), "{unknown}");
     assert!(wrong("{\"start\":", "{\"loaded\":").starts_with("line 2: "));
     let time =
         file.lines().nth(2).and_then(|line| line.split("\"boot\":").nth(1)).and_then(|rest| rest.split(',').next());
@@ -232,7 +236,7 @@ fn what_is_no_recording_of_this_version_is_refused_in_words() {
 }
 
 #[test]
-fn a_recording_ends_at_its_cap_and_says_so() {
+fn a_recording_ends_at_its_limit_and_says_so() {
     let mut stage = Stage::bound();
     for number in 0..2_000 {
         stage.input(invite(&format!("c{number}"), "1234"));
@@ -254,7 +258,7 @@ fn an_apns_token_is_masked_in_either_case() {
     assert!(!file.contains(&secret[..20]), "{file}");
 }
 
-/// Whoever has a recording of a fault puts it there. What an earlier version decided must still be decided so.
+/// A developer who has a recording of a fault puts it there. The core must still decide what an earlier version decided.
 #[test]
 fn each_recording_in_the_folder_replays_to_the_same_end() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/replays");

@@ -1,9 +1,9 @@
-//! The routes that a registrar tells of: `Service-Route` (RFC 3608) and `Path` (RFC 3327).
+//! The routes that a registrar sends: `Service-Route` (RFC 3608) and `Path` (RFC 3327).
 
 use crate::support::Stage;
 
 #[test]
-fn the_service_route_of_the_last_200_is_told() {
+fn the_service_route_of_the_last_200_is_reported() {
     let mut stage = Stage::rfc8599();
     stage.registered_with(&[
         "Service-Route: <sip:p1.example.com;lr>,\t<sip:p2.example.com;lr>;x=\"a,b\"",
@@ -15,9 +15,9 @@ fn the_service_route_of_the_last_200_is_told() {
 
     let request = stage.register();
     assert_eq!(request.header("Supported"), Some("path"), "RFC 3327 section 5.1");
-    assert_eq!(request.header("Route"), None, "RFC 3608 section 5: a REGISTER does not take it");
+    assert_eq!(request.header("Route"), None, "RFC 3608 section 5: a REGISTER does not use it");
     stage.ok(&request, &["Path: <sip:edge.example.com;lr>"]);
-    assert!(stage.last().service_route.is_empty(), "RFC 3608 section 6.1: a 200 without it takes it back");
+    assert!(stage.last().service_route.is_empty(), "RFC 3608 section 6.1: a 200 without it removes it");
 
     for broken in ["<sip:p1.example.com;lr>, nobody", "<tel:+1;lr>", "sip:p1.example.com", "<sip:p1.example.com"] {
         let request = stage.register();

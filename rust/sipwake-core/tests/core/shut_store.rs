@@ -1,4 +1,4 @@
-//! A store that cannot be read yet, as before the first unlock: it is not an empty one.
+//! A store that cannot be read yet, as before the first unlock. It is not empty.
 
 use sipwake_core::account::Account;
 use sipwake_core::event::{Event, Removed};
@@ -19,7 +19,7 @@ fn shut(earlier: &Stage) -> Stage {
 }
 
 impl Stage {
-    /// As the app adds an account while its record cannot be read.
+    /// Adds the account as the app does while the record cannot be read.
     fn add_unread(&mut self) {
         self.add_unread_with(mpush());
     }
@@ -55,12 +55,12 @@ fn pending() -> Stage {
 }
 
 #[test]
-fn a_pending_log_out_is_taken_up_once_the_store_can_be_read() {
+fn a_pending_log_out_continues_once_the_store_can_be_read() {
     let earlier = pending();
     let mut stage = shut(&earlier);
     stage.advance(seconds(600));
     stage.silent();
-    assert_eq!(stage.store, earlier.store, "nothing is written over what was not read");
+    assert_eq!(stage.store, earlier.store, "an unread record must not be overwritten");
     stage.unlock();
     let removal = stage.one();
     assert_eq!(removal.header("Expires"), Some("0"));
@@ -69,18 +69,21 @@ fn a_pending_log_out_is_taken_up_once_the_store_can_be_read() {
 }
 
 #[test]
-fn what_is_shut_is_read_again_with_back_off_until_it_opens() {
+fn a_shut_store_is_read_again_with_back_off_until_it_opens() {
     let mut stage = shut(&pending());
     stage.advance(seconds(130));
     stage.store_is_shut = false;
     stage.advance(seconds(60));
     let sent = stage.all();
-    assert!(!sent.is_empty() && sent.iter().all(|sent| sent.header("Expires") == Some("0")), "though nobody said so");
-    assert!(!stage.events.iter().any(|event| matches!(event, Event::StoreFailed { .. })), "it was to be expected");
+    assert!(
+        !sent.is_empty() && sent.iter().all(|sent| sent.header("Expires") == Some("0")),
+        "although the app did not say so"
+    );
+    assert!(!stage.events.iter().any(|event| matches!(event, Event::StoreFailed { .. })), "this was expected");
 }
 
 #[test]
-fn the_log_out_of_another_user_meanwhile_takes_no_pending_one_with_it() {
+fn another_users_log_out_meanwhile_does_not_drop_a_pending_one() {
     let mut stage = shut(&pending());
     let mut other = account(|config| config.aor = "sip:bob@example.com".into());
     other.auth_user = None;
@@ -103,7 +106,7 @@ fn the_log_out_of_another_user_meanwhile_takes_no_pending_one_with_it() {
 }
 
 #[test]
-fn what_was_bound_before_is_removed_though_its_record_was_read_late() {
+fn an_earlier_binding_is_removed_even_if_its_record_is_read_late() {
     let earlier = Stage::bound();
     let mut stage = shut(&earlier);
     stage.local = "192.0.2.77:5077".parse().expect("an address");
@@ -124,7 +127,7 @@ fn what_was_bound_before_is_removed_though_its_record_was_read_late() {
 }
 
 #[test]
-fn a_record_that_is_read_late_brings_back_nothing_that_was_heard_in_the_clear() {
+fn a_record_read_late_brings_back_nothing_that_was_learnt_in_the_clear() {
     let mut earlier = Stage::rfc8599();
     earlier.set_token(fcm("a:1"));
     let first = earlier.register();
@@ -139,7 +142,7 @@ fn a_record_that_is_read_late_brings_back_nothing_that_was_heard_in_the_clear() 
 }
 
 #[test]
-fn a_log_out_that_was_delivered_before_the_record_could_be_read_removes_what_the_record_tells_of() {
+fn a_log_out_delivered_before_the_record_is_read_later_removes_the_bindings_in_the_record() {
     let earlier = Stage::bound();
     let mut stage = shut(&earlier);
     stage.local = "192.0.2.77:5077".parse().expect("an address");
@@ -150,15 +153,15 @@ fn a_log_out_that_was_delivered_before_the_record_could_be_read_removes_what_the
     let removal = stage.one();
     stage.ok(&removal, &[]);
     let told = |event: &Event| matches!(event, Event::LoggedOut { removed: Removed::Accepted, .. });
-    assert!(stage.events.iter().any(told), "nothing is proven of what cannot be read");
+    assert!(stage.events.iter().any(told), "an unreadable list proves nothing");
     stage.unlock();
     let second = stage.one();
     assert_eq!(second.header("Expires"), Some("0"));
-    assert!(stage.store.contains_key(REMOVALS), "until that is delivered");
+    assert!(stage.store.contains_key(REMOVALS), "until it is delivered");
 }
 
 #[test]
-fn a_refusal_that_came_before_the_record_was_read_is_no_end() {
+fn a_refusal_before_the_record_is_read_is_not_final() {
     let earlier = Stage::bound();
     let mut stage = shut(&earlier);
     stage.add_unread();
@@ -172,7 +175,7 @@ fn a_refusal_that_came_before_the_record_was_read_is_no_end() {
 }
 
 #[test]
-fn a_push_rings_while_it_cannot_be_known_who_is_logged_out() {
+fn a_push_rings_while_the_list_of_logged_out_users_cannot_be_read() {
     let rings = |stage: &Stage| {
         let hints = Hints::at(stage.now);
         let push = parse_push(r#"{"ntype":"0","nfrom":"1234","ncallid":"c1"}"#, Channel::FcmAndroid, &hints);
@@ -181,10 +184,10 @@ fn a_push_rings_while_it_cannot_be_known_who_is_logged_out() {
     let mut stage = shut(&pending());
     assert!(rings(&stage));
     stage.unlock();
-    assert!(!rings(&stage), "by now it is known that nobody is logged in");
+    assert!(!rings(&stage), "it is now known that nobody is logged in");
 }
 
-/// What an earlier process had said to the server in another dialect than the app speaks today.
+/// What an earlier process sent to the server in another dialect than the app uses today.
 fn said_in(dialect: Dialect) -> Stage {
     let mut earlier = Stage::new(account(|_| {}), Some(push_config(Provider::Fcm, &[dialect])));
     earlier.set_token(fcm("a:1"));
@@ -192,7 +195,7 @@ fn said_in(dialect: Dialect) -> Stage {
     earlier
 }
 
-/// Whether a removal takes back what was said in a dialect.
+/// Whether a removal removes what was sent in a dialect.
 fn takes_back(sent: &Sent, dialect: Dialect) -> bool {
     sent.header("Expires") == Some("0")
         && match dialect {
@@ -202,9 +205,10 @@ fn takes_back(sent: &Sent, dialect: Dialect) -> bool {
 }
 
 #[test]
-fn what_was_said_before_is_taken_back_in_its_dialect_though_its_record_was_read_late() {
+fn an_earlier_push_binding_is_removed_in_its_dialect_even_if_its_record_is_read_late() {
     for dialect in [Dialect::XMpush, Dialect::PortSip(PortSipHeader::XPush)] {
-        // Read before anything is sent, while it is on its way, once it is answered, and after a log-out.
+        // The record is read before anything is sent, while the REGISTER is in flight, after its response, and after a
+        // log-out.
         for moment in 0..4 {
             let mut stage = shut(&said_in(dialect));
             stage.local = "192.0.2.77:5077".parse().expect("an address");
@@ -245,7 +249,7 @@ fn what_was_said_before_is_taken_back_in_its_dialect_though_its_record_was_read_
 }
 
 #[test]
-fn a_pending_log_out_that_was_taken_back_before_it_could_be_read_is_not_taken_up_by_a_later_process() {
+fn a_pending_log_out_cancelled_before_it_could_be_read_does_not_continue_in_a_later_process() {
     let earlier = pending();
     let mut stage = shut(&earlier);
     stage.add_unread();
@@ -264,7 +268,7 @@ fn a_pending_log_out_that_was_taken_back_before_it_could_be_read_is_not_taken_up
 }
 
 #[test]
-fn a_log_out_before_the_record_could_be_read_is_delivered_by_a_later_process_in_the_realm_that_it_tells() {
+fn a_log_out_before_the_record_is_read_is_delivered_later_in_the_realm_from_the_record() {
     let earlier = Stage::bound();
     let mut stage = shut(&earlier);
     stage.opens = false;

@@ -1,4 +1,4 @@
-//! The habits of `habits.rs` in other spellings than those that first showed them.
+//! The habits of `habits.rs`, in other spellings than the first ones that were seen.
 
 use sipwake_core::event::{Event, Failure, Removed};
 
@@ -16,7 +16,7 @@ fn granted(lines: impl Fn(&Sent) -> Vec<String>) -> (u64, bool) {
 }
 
 #[test]
-fn our_contact_is_known_in_every_spelling_that_the_grammar_allows() {
+fn our_contact_is_recognised_in_every_spelling_of_the_grammar() {
     type Lines<'a> = Box<dyn Fn(&Sent) -> Vec<String> + 'a>;
     let beside = |ours: String| vec![format!("Contact: {OTHER}"), format!("Contact: {ours}")];
     let bare = |sent: &Sent| sent.contact().split(";pn-").next().unwrap_or_default().to_owned();
@@ -46,7 +46,7 @@ fn our_contact_is_known_in_every_spelling_that_the_grammar_allows() {
 }
 
 #[test]
-fn a_stale_nonce_is_known_in_every_spelling() {
+fn a_stale_nonce_is_recognised_in_every_spelling() {
     for stale in ["stale=TRUE", "stale=\"true\"", "Stale=true", "stale = true"] {
         let mut stage = Stage::bound();
         let challenge = |nonce: &str| {
@@ -66,7 +66,7 @@ fn a_stale_nonce_is_known_in_every_spelling() {
 }
 
 #[test]
-fn a_used_nonce_may_be_refused_with_any_status_that_says_nothing_of_its_own() {
+fn a_used_nonce_may_be_refused_with_any_status_without_a_meaning_of_its_own() {
     for code in [402, 405, 416, 420, 481, 482, 488, 501, 502, 513, 600, 606] {
         let mut stage = Stage::bound();
         let refresh = stage.register();
@@ -78,7 +78,7 @@ fn a_used_nonce_may_be_refused_with_any_status_that_says_nothing_of_its_own() {
 }
 
 #[test]
-fn a_log_out_goes_on_whatever_refuses_it_and_ends_when_the_server_takes_it() {
+fn a_log_out_goes_on_after_any_refusal_and_ends_when_the_server_accepts_it() {
     for code in [402, 405, 410, 416, 420, 482, 488, 501, 502, 513, 600, 603, 606] {
         let mut stage = Stage::bound();
         stage.log_out();
@@ -127,7 +127,7 @@ fn a_200_to_a_log_out_that_lists_our_contact_in_another_form_proves_nothing() {
 }
 
 #[test]
-fn a_push_during_a_log_out_registers_nobody() {
+fn a_push_during_a_log_out_registers_no_account() {
     let mut stage = Stage::bound();
     stage.log_out();
     let removal = stage.one();
@@ -141,7 +141,7 @@ fn a_push_during_a_log_out_registers_nobody() {
 }
 
 #[test]
-fn a_contact_may_be_too_long_in_other_words() {
+fn a_contact_can_be_refused_as_too_long_in_other_words() {
     for (code, line) in [
         (400, "Warning: 399 registrar \"Contact header length exceeds 255\""),
         (400, "Reason: SIP;cause=400;text=\"URI too large\""),
@@ -164,7 +164,7 @@ fn a_contact_may_be_too_long_in_other_words() {
 }
 
 #[test]
-fn wrong_credentials_are_told_as_such_by_a_407_too() {
+fn wrong_credentials_are_reported_as_such_after_a_407_too() {
     let mut stage = Stage::rfc8599();
     let challenge = |nonce: &str| format!("Proxy-Authenticate: Digest realm=\"p\", nonce=\"{nonce}\", qop=\"auth\"");
     let mut next = Some(stage.register());
@@ -178,7 +178,7 @@ fn wrong_credentials_are_told_as_such_by_a_407_too() {
 }
 
 #[test]
-fn an_end_beside_its_live_twin_without_a_lifetime_of_its_own_is_no_end() {
+fn an_expired_contact_listed_again_without_a_lifetime_is_still_bound() {
     let mut stage = Stage::rfc8599();
     stage.set_token(fcm("a:1"));
     let sent = stage.register();

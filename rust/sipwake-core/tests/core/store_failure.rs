@@ -1,4 +1,4 @@
-//! A store that takes nothing for a while: the app is told, and nothing that it wished is lost.
+//! A store that refuses everything for a while. The app learns of it, and no command is lost.
 
 use sipwake_core::event::Event;
 use sipwake_core::snapshot::{REMOVALS, binding_key};
@@ -14,7 +14,7 @@ fn refused(stage: &Stage) -> Vec<&str> {
 }
 
 #[test]
-fn a_token_that_could_not_be_stored_is_sent_all_the_same_and_stored_again_later() {
+fn a_token_that_could_not_be_stored_is_still_sent_and_stored_later() {
     let mut stage = Stage::bound();
     let before = stage.store.clone();
     stage.store_refuses = true;
@@ -37,7 +37,7 @@ fn a_token_that_could_not_be_stored_is_sent_all_the_same_and_stored_again_later(
 }
 
 #[test]
-fn a_log_out_that_could_not_be_stored_is_delivered_and_kept_for_later_processes_as_soon_as_the_store_works() {
+fn a_log_out_that_could_not_be_stored_is_delivered_and_stored_once_the_store_works() {
     let mut stage = Stage::bound();
     stage.opens = false;
     stage.network_changes();
@@ -47,7 +47,7 @@ fn a_log_out_that_could_not_be_stored_is_delivered_and_kept_for_later_processes_
     assert!(refused(&stage).contains(&REMOVALS) && refused(&stage).contains(&own.as_str()));
     assert!(!stage.store.contains_key(REMOVALS) && stage.store.contains_key(&own));
     stage.advance(seconds(60));
-    assert!(refused(&stage).len() > 4, "told each time: {:?}", refused(&stage));
+    assert!(refused(&stage).len() > 4, "reported each time: {:?}", refused(&stage));
 
     stage.store_refuses = false;
     stage.advance(seconds(600));
@@ -57,7 +57,7 @@ fn a_log_out_that_could_not_be_stored_is_delivered_and_kept_for_later_processes_
 }
 
 #[test]
-fn a_record_that_could_not_be_removed_is_not_taken_for_the_account_s_own_at_the_next_log_in() {
+fn a_record_that_could_not_be_removed_is_not_used_at_the_next_log_in() {
     let mut stage = Stage::bound();
     stage.store_refuses = true;
     stage.log_out();
@@ -70,7 +70,7 @@ fn a_record_that_could_not_be_removed_is_not_taken_for_the_account_s_own_at_the_
 }
 
 #[test]
-fn a_process_whose_predecessor_could_not_store_its_numbers_catches_up_with_the_server() {
+fn a_process_after_one_that_could_not_store_its_numbers_catches_up_with_the_server() {
     let mut stage = Stage::bound();
     let stored = stage.store.clone();
     stage.store_refuses = true;
@@ -93,7 +93,7 @@ fn a_process_whose_predecessor_could_not_store_its_numbers_catches_up_with_the_s
 }
 
 #[test]
-fn a_register_is_stored_once_ahead_where_it_needs_to_be_and_else_not_at_all() {
+fn a_record_is_stored_once_before_a_register_and_only_if_it_must_be() {
     let mut stage = Stage::new(account(|_| {}), None);
     let first = stage.register();
     assert_eq!(stage.saves, 1, "its numbers");
@@ -103,11 +103,11 @@ fn a_register_is_stored_once_ahead_where_it_needs_to_be_and_else_not_at_all() {
     stage.ok(&second, &[]);
     assert_eq!(stage.saves, 3, "the binding");
     stage.register();
-    assert_eq!(stage.saves, 3, "what it needs is reserved already");
+    assert_eq!(stage.saves, 3, "its numbers are already reserved");
 }
 
 #[test]
-fn no_nonce_count_is_used_twice_whenever_the_process_is_killed_between_a_register_and_its_answer() {
+fn no_nonce_count_is_used_twice_if_the_process_is_killed_between_a_register_and_its_response() {
     let count = |sent: &Sent| u32::from_str_radix(sent.auth("nc").expect("it counts"), 16).expect("a nonce count");
     let mut stage = Stage::new(account(|_| {}), None);
     stage.registered();

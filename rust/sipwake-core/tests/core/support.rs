@@ -25,7 +25,7 @@ pub(crate) fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// A message that the client sent, read with as little as it takes.
+/// A message that the client sent, with a minimal reader.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Sent {
     pub(crate) flow: FlowId,
@@ -62,7 +62,7 @@ impl Sent {
         cseq.split(' ').next().expect("never empty").parse().expect("a number")
     }
 
-    /// The Contact that is to be bound; in a removal the last one.
+    /// The Contact that the request binds; in a removal, the last one.
     pub(crate) fn contact(&self) -> &str {
         self.headers("Contact").last().copied().expect("every REGISTER has a Contact")
     }
@@ -71,7 +71,7 @@ impl Sent {
         inside(self.contact())
     }
 
-    /// The Contact URIs beside ours that are to be removed.
+    /// The Contact URIs beside ours that the request removes.
     pub(crate) fn removed(&self) -> Vec<&str> {
         self.headers("Contact").into_iter().filter(|contact| contact.ends_with(">;expires=0")).map(inside).collect()
     }
@@ -137,24 +137,24 @@ pub(crate) struct Stage {
     pub(crate) sent: VecDeque<Sent>,
     pub(crate) events: Vec<Event>,
     pub(crate) opened: Vec<String>,
-    /// The local port that each flow was asked to have.
+    /// The local port that the client asked for, for each flow.
     pub(crate) ports: Vec<Option<u16>>,
     pub(crate) next_addresses: Vec<FlowId>,
-    /// How often a record was to be stored.
+    /// How often the client stored a record.
     pub(crate) saves: usize,
     pub(crate) local: SocketAddr,
-    /// Whether flows come up as soon as they are asked for.
+    /// Whether flows open as soon as the client asks for them.
     pub(crate) opens: bool,
     pub(crate) opening: Vec<FlowId>,
     pub(crate) up: BTreeSet<FlowId>,
     pub(crate) keep_alives: usize,
-    /// Whether the store refuses whatever it is asked to keep or to remove.
+    /// Whether the store refuses to store and to remove.
     pub(crate) store_refuses: bool,
     pub(crate) store_is_shut: bool,
     store_is_asynchronous: bool,
-    /// Records that an asynchronous store was given and has not stored.
+    /// Records that an asynchronous store got and has not stored yet.
     pub(crate) storing: VecDeque<Record>,
-    /// Messages that came in, as they are traced.
+    /// Messages that came in, as the trace shows them.
     pub(crate) received: Vec<String>,
 }
 
@@ -247,7 +247,7 @@ impl Stage {
         Self::restored(config, push, BTreeMap::new(), START, 1)
     }
 
-    /// A client with RFC 8599 towards FCM, not registered yet.
+    /// A client with RFC 8599 and FCM, not registered yet.
     pub(crate) fn rfc8599() -> Self {
         Self::new(account(|_| {}), rfc8599())
     }
@@ -256,7 +256,7 @@ impl Stage {
         Self::new(account(|_| {}), mpush())
     }
 
-    /// Registered with a token at a server that reads `X-MPUSH`.
+    /// A client with a token, registered at a server that reads `X-MPUSH`.
     pub(crate) fn bound() -> Self {
         let mut stage = Self::mpush();
         stage.set_token(fcm("a:1"));
@@ -322,7 +322,7 @@ impl Stage {
         self.drain();
     }
 
-    /// The same device after the process was killed: only the store is left.
+    /// The same device after the process was killed. Only the store is left.
     pub(crate) fn restart(&self, config: AccountConfig, push: Option<PushConfig>) -> Self {
         Self::restored(config, push, self.store.clone(), self.now, 2)
     }
@@ -332,7 +332,7 @@ impl Stage {
         self.perform();
     }
 
-    /// The same device with a store that answers later, as a browser's does, when [`store_all`](Self::store_all) is called.
+    /// The same device with a store that answers later, as a browser's does: when [`store_all`](Self::store_all) is called.
     pub(crate) fn with_asynchronous_store() -> Self {
         let mut stage = Self::empty();
         stage.agent.hold_until_saved(true);
@@ -340,7 +340,7 @@ impl Stage {
         stage
     }
 
-    /// The asynchronous store has done all that it was asked, and what that sets free.
+    /// Lets the asynchronous store do everything that it was asked, and the client what follows from it.
     pub(crate) fn store_all(&mut self) {
         while let Some(record) = self.storing.pop_front() {
             self.keep(record);
@@ -348,9 +348,9 @@ impl Stage {
         }
     }
 
-    /// The asynchronous store refuses what it was asked first.
+    /// Lets the asynchronous store refuse its first task.
     pub(crate) fn refuse_first(&mut self) {
-        let record = self.storing.pop_front().expect("something is to be stored");
+        let record = self.storing.pop_front().expect("something must be stored");
         self.saved(record.id, Err("quota exceeded".into()));
         self.drain();
     }
@@ -417,12 +417,12 @@ impl Stage {
         self.drain();
     }
 
-    /// Answers on the flow that the request came on.
+    /// Answers on the flow of the request.
     pub(crate) fn reply(&mut self, request: &Sent, code: u16, lines: &[&str]) {
         self.input_on(request.flow, response(request, code, "Whatever", lines));
     }
 
-    /// A 200 that lists the Contact of the request, for an hour unless that is a removal.
+    /// A 200 that lists the Contact of the request, for an hour unless the request is a removal.
     pub(crate) fn ok(&mut self, request: &Sent, lines: &[&str]) {
         let contact = format!("Contact: {};expires=3600", request.contact());
         let mut all = Vec::new();
@@ -433,7 +433,7 @@ impl Stage {
         self.reply(request, 200, &all);
     }
 
-    /// Asks to be registered, whatever that leads to.
+    /// Asks to register, whatever follows.
     pub(crate) fn start_registering(&mut self) {
         self.agent.register(&self.key, self.now).expect("the account is there");
         self.drain();
@@ -458,7 +458,7 @@ impl Stage {
         second
     }
 
-    /// As [`Self::registered_with`], where the 200 gives reason for another request.
+    /// As [`Self::registered_with`], for a 200 that leads to another request.
     #[track_caller]
     pub(crate) fn registered_without_silence(&mut self, lines: &[&str]) -> Sent {
         let first = self.register();
@@ -490,7 +490,7 @@ impl Stage {
         self.drain();
     }
 
-    /// Goes to another network, where it has another port. Returns the request that tells so.
+    /// Moves to another network, where the phone has another port. Returns the request that says so.
     #[track_caller]
     pub(crate) fn moved_to(&mut self, port: u16) -> Sent {
         self.local.set_port(port);
@@ -498,7 +498,7 @@ impl Stage {
         self.one()
     }
 
-    /// A push as the app hands it in: parsed, judged by the gate, then given to the client.
+    /// Handles a push as the app does: parses it, lets the gate judge it, then hands it to the client.
     pub(crate) fn push(&mut self, json: &str) -> PushAction {
         self.push_on(json, Channel::FcmAndroid)
     }

@@ -1,4 +1,4 @@
-//! What is taken back is what was bound: in every dialect that it was spoken in, whatever the settings are by then.
+//! Removals cover what was bound, in every dialect that was used, whatever the current settings say.
 
 use sipwake_core::event::{Event, Removed};
 use sipwake_core::push::{Dialect, Dialects, Provider, PushConfig};
@@ -20,7 +20,7 @@ fn removed(stage: &Stage) -> Option<Removed> {
     })
 }
 
-/// Changes the settings of the account that is there.
+/// Changes the settings of the existing account.
 fn change(stage: &mut Stage, push: Option<PushConfig>) {
     stage.add(account(|_| {}), push);
 }
@@ -29,7 +29,7 @@ const BESIDE: [&[Dialect]; 4] =
     [&[Dialect::Rfc8599], &[Dialect::Abto], &[Dialect::AppIdInUri], &[Dialect::AppIdInHeader]];
 
 #[test]
-fn each_removal_carries_the_null_that_a_server_of_mizutechs_waits_for() {
+fn each_removal_carries_the_null_that_a_mizutech_server_needs() {
     for dialects in BESIDE {
         let mut stage = with(Provider::Fcm, dialects);
         stage.unbind();
@@ -59,7 +59,7 @@ fn is_null(sent: &Sent) -> bool {
 }
 
 #[test]
-fn settings_that_no_longer_cover_what_is_bound_take_it_back_by_themselves_and_first() {
+fn settings_that_no_longer_cover_a_binding_remove_it_first_and_by_themselves() {
     let other_package =
         || PushConfig { package: "com.example.other".into(), ..push_config(Provider::Fcm, &[Dialect::XMpush]) };
     let none = || push_config(Provider::Fcm, &[]);
@@ -73,7 +73,7 @@ fn settings_that_no_longer_cover_what_is_bound_take_it_back_by_themselves_and_fi
             stage.reply(&null, if refused { 403 } else { 200 }, &[]);
             let mut bind = stage.one();
             if refused {
-                // It may have been the nonce.
+                // The nonce may have been the reason.
                 assert!(is_null(&bind) && bind.header("Authorization").is_none(), "{push:?}: {bind:?}");
                 stage.reply(&bind, 403, &[]);
                 bind = stage.one();
@@ -87,7 +87,7 @@ fn settings_that_no_longer_cover_what_is_bound_take_it_back_by_themselves_and_fi
 }
 
 #[test]
-fn settings_that_changed_while_the_app_was_not_running_take_back_what_was_bound_before_it_registers() {
+fn settings_changed_while_the_app_was_not_running_remove_the_old_binding_before_registering() {
     let before = with(Provider::Fcm, &[Dialect::XMpush]);
     let mut later = before.restart(account(|_| {}), rfc8599());
     let null = later.one();
@@ -99,7 +99,7 @@ fn settings_that_changed_while_the_app_was_not_running_take_back_what_was_bound_
 }
 
 #[test]
-fn a_log_out_after_the_settings_changed_takes_back_what_was_bound() {
+fn a_log_out_after_the_settings_changed_removes_the_binding() {
     for push in [None, rfc8599()] {
         let mut stage = with(Provider::Apns, &[Dialect::XMpush]);
         stage.opens = false;
@@ -113,7 +113,7 @@ fn a_log_out_after_the_settings_changed_takes_back_what_was_bound() {
 }
 
 #[test]
-fn the_same_settings_again_and_more_of_them_send_nothing() {
+fn the_same_settings_and_additional_ones_send_nothing() {
     let mut stage = with(Provider::Fcm, &[Dialect::XMpush]);
     change(&mut stage, mpush());
     change(&mut stage, Some(push_config(Provider::Fcm, &[Dialect::XMpush, Dialect::Rfc8599])));
@@ -121,7 +121,7 @@ fn the_same_settings_again_and_more_of_them_send_nothing() {
 }
 
 #[test]
-fn auto_takes_back_both_dialects_though_only_one_is_spoken_by_now() {
+fn auto_removes_the_binding_in_both_dialects_even_after_it_uses_only_one() {
     let mut config = PushConfig::new(Provider::Fcm, "com.example.app");
     config.dialects = Dialects::Auto;
     let mut stage = Stage::new(account(|_| {}), Some(config));
@@ -135,7 +135,7 @@ fn auto_takes_back_both_dialects_though_only_one_is_spoken_by_now() {
 }
 
 #[test]
-fn told_is_what_the_answer_proves() {
+fn a_log_out_reports_only_what_the_response_proves() {
     let log_out = |stage: &mut Stage, lines: &[&str]| {
         stage.log_out();
         while let Some(removal) = stage.sent.pop_front() {
@@ -150,7 +150,11 @@ fn told_is_what_the_answer_proves() {
         "beside the Contact"
     );
     let mut mizutech = with(Provider::Fcm, &[Dialect::Rfc8599]);
-    assert_eq!(log_out(&mut mizutech, &["Server: Mizu VoIP Server"]), Some(Removed::Accepted), "keeps it elsewhere");
+    assert_eq!(
+        log_out(&mut mizutech, &["Server: Mizu VoIP Server"]),
+        Some(Removed::Accepted),
+        "it stores it in another place"
+    );
     let mut lists = with(Provider::Fcm, &[Dialect::Rfc8599]);
     let still = format!("Contact: <{}>;expires=100", lists.last().contact.expose());
     assert_eq!(log_out(&mut lists, &[&still]), Some(Removed::Accepted), "the server still lists it");
@@ -158,8 +162,32 @@ fn told_is_what_the_answer_proves() {
     unlisted.set_token(fcm("c-10:APA91bToken"));
     let first = unlisted.register();
     unlisted.reply(&first, 200, &["Expires: 3600"]);
-    assert_eq!(log_out(&mut unlisted, &[]), Some(Removed::Accepted), "a server that never listed it");
+    assert_eq!(log_out(&mut unlisted, &[]), Some(Removed::Accepted), "this server never listed it");
     assert_eq!(log_out(&mut Stage::rfc8599(), &[]), Some(Removed::NeverBound));
+}
+
+#[test]
+fn a_log_out_is_not_proven_if_a_rewritten_address_may_be_a_former_one_of_ours() {
+    let told = |rewrites: bool, listed: &str| {
+        let mut stage = Stage::rfc8599();
+        stage.set_token(fcm("c-10:APA91bToken"));
+        let first = stage.register();
+        let ours = first.contact().replace("192.0.2.10", if rewrites { "203.0.113.7" } else { "192.0.2.10" });
+        stage.reply(&first, 200, &[&format!("Contact: {ours};expires=3600")]);
+        stage.log_out();
+        let removal = stage.one();
+        stage.reply(&removal, 200, &[&format!("Contact: {listed};expires=1561")]);
+        removed(&stage)
+    };
+    assert_eq!(told(true, "<sip:alice@203.0.113.2:5070>"), Some(Removed::Accepted));
+    assert_eq!(told(false, "<sip:alice@203.0.113.2:5070>"), Some(Removed::Proven), "this server rewrites none");
+    for others in [
+        "<sip:alice@203.0.113.2:5070>;+sip.instance=\"<urn:uuid:desk>\"",
+        "<sip:alice@203.0.113.2:5070;pn-provider=fcm;pn-param=app;pn-prid=desk>",
+        "<sip:bob@203.0.113.2:5070>",
+    ] {
+        assert_eq!(told(true, others), Some(Removed::Proven), "{others}");
+    }
 }
 
 #[test]
@@ -186,13 +214,13 @@ fn a_log_out_is_delivered_to_a_server_that_dropped_the_push_provider() {
 }
 
 #[test]
-fn a_log_out_is_tried_again_whatever_refused_it() {
+fn a_log_out_is_tried_again_after_any_refusal() {
     let mut stage = Stage::bound();
     let refresh = stage.register();
     stage.log_out();
     stage.reply(&refresh, 403, &[]);
     let removal = stage.one();
-    assert!(is_null(&removal), "the refusal was not the removal's");
+    assert!(is_null(&removal), "the server refused another request, not the removal");
     stage.reply(&removal, 403, &[]);
     stage.silent();
     stage.advance(seconds(3600));
@@ -200,7 +228,51 @@ fn a_log_out_is_tried_again_whatever_refused_it() {
 }
 
 #[test]
-fn a_log_out_that_no_server_takes_is_dropped_and_told_after_thirty_days() {
+fn a_log_out_goes_on_after_any_status_and_sends_no_flood() {
+    const SAYS_IT_IS_DONE: [u16; 4] = [401, 404, 407, 604];
+    for code in (300..700).filter(|code| !SAYS_IT_IS_DONE.contains(code)) {
+        let mut stage = Stage::bound();
+        stage.log_out();
+        let mut asked = std::collections::BTreeSet::new();
+        for _ in 0..180 {
+            while let Some(sent) = stage.sent.pop_front() {
+                asked.insert(sent.cseq());
+                assert!(is_null(&sent), "{code}: {sent:?}");
+                stage.reply(&sent, code, &[]);
+            }
+            stage.advance(seconds(60));
+        }
+        let asked = asked.len();
+        assert!(!stage.is_logged_out() && (4..60).contains(&asked), "{code}: {asked} in three hours");
+        let mut later = Stage::without_account(stage.store.clone(), stage.now, 9);
+        let again = later.one();
+        assert!(is_null(&again));
+        later.ok(&again, &[]);
+        assert!(later.is_logged_out(), "{code}");
+    }
+}
+
+#[test]
+fn a_token_in_flight_is_removed_together_with_the_one_before_it() {
+    for answered in [true, false] {
+        let mut stage = with(Provider::Fcm, &[Dialect::Rfc8599]);
+        stage.set_token(fcm("a:2"));
+        let rotation = stage.one();
+        stage.log_out();
+        let mut later = if answered {
+            stage.ok(&rotation, &[]);
+            stage
+        } else {
+            Stage::without_account(stage.store.clone(), stage.now, 9)
+        };
+        let contacts = later.one().headers("Contact").join(", ");
+        let before = contacts.contains("pn-prid=c-10:APA91bToken");
+        assert!(contacts.contains("pn-prid=a:2") && (answered || before), "{contacts}");
+    }
+}
+
+#[test]
+fn a_log_out_that_no_server_accepts_is_dropped_and_reported_after_thirty_days() {
     let day = 24 * 3600;
     let mut stage = Stage::bound();
     stage.opens = false;
@@ -216,7 +288,7 @@ fn a_log_out_that_no_server_takes_is_dropped_and_told_after_thirty_days() {
 }
 
 #[test]
-fn auto_keeps_x_mpush_where_pn_params_cannot_say_the_same() {
+fn auto_keeps_x_mpush_where_pn_parameters_cannot_express_the_same() {
     use sipwake_core::push::Environment;
     for (provider, environment) in
         [(Provider::Apns, Environment::Sandbox), (Provider::FcmOnIos, Environment::ServerDefault)]
@@ -232,7 +304,7 @@ fn auto_keeps_x_mpush_where_pn_params_cannot_say_the_same() {
 }
 
 #[test]
-fn a_server_that_shows_to_be_mizutechs_is_told_pn_prid_null_and_no_other_is() {
+fn only_a_server_that_identifies_as_mizutech_gets_pn_prid_null() {
     let shows = ["Server: Mizu VoIP Server", "User-Agent: MizuGateway 9", "X-Sy.AuthURI: sip:upper.example"];
     for line in [None].into_iter().chain(shows.map(Some)) {
         for log_out in [false, true] {
@@ -259,7 +331,7 @@ fn a_server_that_shows_to_be_mizutechs_is_told_pn_prid_null_and_no_other_is() {
 }
 
 #[test]
-fn what_a_server_has_shown_counts_for_it_alone() {
+fn what_a_server_has_shown_counts_only_for_that_server() {
     let mut stage = Stage::rfc8599();
     stage.set_token(fcm("a:1"));
     stage.registered_with(&["Server: Mizu VoIP Server"]);
@@ -277,12 +349,12 @@ fn what_a_server_has_shown_counts_for_it_alone() {
 }
 
 #[test]
-fn a_404_to_a_removal_is_told_as_accepted_and_as_never_bound_where_nothing_was_ever_taken() {
+fn a_404_to_a_removal_means_accepted_or_never_bound_if_no_register_ever_succeeded() {
     let mut bound = with(Provider::Fcm, &[Dialect::Rfc8599]);
     bound.log_out();
     let removal = bound.one();
     bound.reply(&removal, 404, &[]);
-    assert_eq!(removed(&bound), Some(Removed::Accepted), "what pushes may be kept apart from users");
+    assert_eq!(removed(&bound), Some(Removed::Accepted), "a push may be told from the users' messages");
     let mut never = Stage::rfc8599();
     never.set_token(fcm("a:1"));
     let first = never.register();
@@ -294,7 +366,7 @@ fn a_404_to_a_removal_is_told_as_accepted_and_as_never_bound_where_nothing_was_e
 }
 
 #[test]
-fn a_log_out_whose_contact_is_too_long_for_the_server_goes_without_what_makes_it_so() {
+fn a_log_out_whose_contact_is_too_long_for_the_server_leaves_out_the_push_parameters() {
     for line in [Some("P-Registrar-Error: Contact/received too long"), None] {
         let mut stage = with(Provider::Fcm, &[Dialect::Rfc8599]);
         stage.log_out();
@@ -311,7 +383,7 @@ fn a_log_out_whose_contact_is_too_long_for_the_server_goes_without_what_makes_it
 }
 
 #[test]
-fn a_contact_that_is_listed_at_its_end_is_gone() {
+fn a_contact_that_is_listed_with_expires_0_is_gone() {
     for end in ["expires=0", "Expires=\"0\"", "q=0.5;EXPIRES=00"] {
         let mut stage = with(Provider::Fcm, &[Dialect::Rfc8599]);
         stage.log_out();
@@ -345,7 +417,7 @@ fn a_log_out_remembers_that_its_contact_is_too_long() {
 }
 
 #[test]
-fn a_log_out_names_every_contact_that_the_server_may_hold_whatever_the_wall_clock_says() {
+fn a_log_out_names_every_contact_that_the_server_may_hold_even_if_the_wall_clock_is_wrong() {
     let mut stage = Stage::new(account(|_| {}), None);
     let bound = stage.registered();
     let unanswered = stage.moved_to(6070);
@@ -356,7 +428,7 @@ fn a_log_out_names_every_contact_that_the_server_may_hold_whatever_the_wall_cloc
 }
 
 #[test]
-fn a_log_out_does_not_ask_on_and_on_where_each_nonce_is_called_stale() {
+fn a_log_out_stops_asking_where_each_nonce_is_called_stale() {
     let mut stage = Stage::mpush();
     stage.register();
     stage.log_out();
@@ -374,7 +446,7 @@ fn a_log_out_does_not_ask_on_and_on_where_each_nonce_is_called_stale() {
 }
 
 #[test]
-fn what_a_server_has_shown_is_not_forgotten_for_what_none_ever_heard_of() {
+fn contacts_that_a_server_listed_are_not_forgotten_for_contacts_that_none_ever_got() {
     let mut stage = Stage::new(account(|_| {}), None);
     let bound = stage.registered();
     let moved = stage.moved_to(6070);

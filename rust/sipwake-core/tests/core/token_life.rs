@@ -1,4 +1,4 @@
-//! None yet, late, refreshed, the same again, null, wrong, unbound, bound again.
+//! The life of a token: none yet, late, refreshed, the same again, null, wrong, unbound, bound again.
 
 use sipwake_core::account::Transport;
 use sipwake_core::push::{Dialect, Dialects, Provider, PushToken, Standing};
@@ -6,7 +6,7 @@ use sipwake_core::push::{Dialect, Dialects, Provider, PushToken, Standing};
 use crate::support::{CHALLENGE, Stage, account, fcm, mpush, over, push_config, rfc8599, seconds};
 
 #[test]
-fn without_a_token_nothing_is_said_of_push_least_of_all_null() {
+fn without_a_token_nothing_is_sent_about_push_and_no_null() {
     for mut stage in [Stage::rfc8599(), Stage::mpush()] {
         let first = stage.register();
         assert!(!first.text.contains("pn-") && !first.text.contains("MPUSH"), "{first:?}");
@@ -31,7 +31,7 @@ fn a_late_token_is_sent_at_once_and_the_same_again_costs_nothing() {
 }
 
 #[test]
-fn a_token_alone_registers_nobody() {
+fn a_token_alone_registers_no_account() {
     let mut stage = Stage::rfc8599();
     stage.set_token(fcm("a:1"));
     stage.network_changes();
@@ -43,7 +43,7 @@ fn a_token_alone_registers_nobody() {
 }
 
 #[test]
-fn a_token_that_means_none_never_replaces_a_good_one() {
+fn a_token_that_means_none_never_replaces_a_valid_one() {
     for none in ["", " ", "null", "(null)"] {
         assert_eq!(PushToken::parse(&Provider::Fcm, none).expect("ignored, no error"), None);
     }
@@ -59,7 +59,10 @@ fn a_token_during_a_register_goes_with_the_next_one() {
     stage.silent();
     stage.reply(&first, 401, &[CHALLENGE]);
     let second = stage.one();
-    assert!(second.contact_uri().contains("pn-prid=a:2"), "the answer to a challenge takes it along: {second:?}");
+    assert!(
+        second.contact_uri().contains("pn-prid=a:2"),
+        "the REGISTER with credentials has the new token: {second:?}"
+    );
     stage.ok(&second, &[]);
     stage.silent();
 }
@@ -112,7 +115,7 @@ fn a_token_and_a_contact_that_change_together_leave_no_push_binding_behind() {
 }
 
 #[test]
-fn an_old_contact_that_is_listed_after_its_own_removal_is_removed_beside_the_new_one() {
+fn an_old_contact_still_listed_after_its_removal_is_removed_beside_the_new_one() {
     let mut before = Stage::new(over(Transport::Tls), mpush());
     before.set_token(fcm("a:1"));
     let bound = before.registered();
@@ -155,11 +158,11 @@ fn a_rotated_token_removes_the_old_binding_in_the_same_register() {
     assert_eq!(second.removed(), [first.contact_uri()]);
     stage.ok(&second, &[]);
     stage.silent();
-    assert_eq!(stage.register().removed(), Vec::<&str>::new(), "the 200 did not list it any more");
+    assert_eq!(stage.register().removed(), Vec::<&str>::new(), "the 200 no longer listed it");
 }
 
 #[test]
-fn the_old_binding_is_removed_also_when_the_clock_was_set_meanwhile() {
+fn the_old_binding_is_removed_even_if_the_clock_was_set_meanwhile() {
     for wall in [0, 4_000_000_000] {
         let mut stage = Stage::rfc8599();
         stage.set_token(fcm("a:1"));
@@ -171,7 +174,7 @@ fn the_old_binding_is_removed_also_when_the_clock_was_set_meanwhile() {
 }
 
 #[test]
-fn an_old_contact_that_is_listed_still_is_removed_again_but_not_for_ever() {
+fn an_old_contact_that_stays_listed_is_removed_again_but_not_for_ever() {
     let mut stage = Stage::rfc8599();
     stage.set_token(fcm("a:1"));
     let first = stage.registered();
@@ -198,7 +201,7 @@ fn a_server_that_rewrites_our_address_is_not_asked_to_remove_it() {
         let seen = first.contact().replace("192.0.2.10:5070", "203.0.113.7:40123");
         stage.reply(&first, 200, &[&format!("Contact: {seen};expires=120")]);
         stage.silent();
-        assert_eq!(stage.last().expires, seconds(120), "its lifetime is ours");
+        assert_eq!(stage.last().expires, seconds(120), "it has the lifetime of our Contact");
         stage.advance(seconds(108));
         let refresh = stage.one();
         assert_eq!(refresh.removed(), Vec::<&str>::new());
@@ -206,18 +209,18 @@ fn a_server_that_rewrites_our_address_is_not_asked_to_remove_it() {
 }
 
 #[test]
-fn an_unbound_token_is_taken_away_and_bound_again_on_wish() {
+fn an_unbound_token_is_removed_and_bound_again_on_command() {
     let mut stage = Stage::bound();
     stage.unbind();
     let null = stage.one();
     assert_eq!(null.header("X-MPUSH"), Some("null"));
-    assert_ne!(null.header("Expires"), Some("0"), "he stays registered");
+    assert_ne!(null.header("Expires"), Some("0"), "the user stays registered");
     stage.ok(&null, &[]);
     stage.unbind();
     stage.silent();
     stage.push("{\"ntype\":\"0\",\"nfrom\":\"1\"}");
     stage.silent();
-    assert!(stage.calls().is_empty(), "no sound after an unbind");
+    assert!(stage.calls().is_empty(), "no push makes a sound after an unbind");
     stage.advance(seconds(3480));
     let refresh = stage.one();
     assert_eq!(refresh.header("X-MPUSH"), Some("null"));
@@ -233,7 +236,7 @@ fn an_unbind_before_the_first_register_of_a_new_process_is_delivered() {
     assert_eq!(second.one().header("X-MPUSH"), Some("null"));
 
     let mut third = second.restart(account(|_| {}), mpush());
-    assert_eq!(third.register().header("X-MPUSH"), Some("null"), "the wish survives a kill");
+    assert_eq!(third.register().header("X-MPUSH"), Some("null"), "the command survives a kill");
 }
 
 #[test]
@@ -267,8 +270,8 @@ fn a_process_started_by_the_provider_for_a_new_token_sends_it_at_once() {
 }
 
 #[test]
-fn what_has_lapsed_is_not_removed() {
-    // Bound, or only sent: a later process knows when by the wall clock.
+fn an_expired_contact_is_not_removed() {
+    // Bound, or only sent: a later process computes the expiry from the wall clock.
     for bound in [true, false] {
         let mut stage = Stage::new(account(|_| {}), None);
         let old = if bound { stage.registered() } else { stage.register() };
@@ -281,7 +284,7 @@ fn what_has_lapsed_is_not_removed() {
             assert_eq!(later.register().removed(), removed, "bound: {bound}, after {age} s");
         }
     }
-    // The process that bound it knows it also when that clock is wrong.
+    // The process that bound it also knows the expiry when that clock is wrong.
     for (age, removes) in [(3_599, true), (3_600, false)] {
         let mut stage = Stage::new(account(|_| {}), None);
         let old = stage.registered();
@@ -303,7 +306,7 @@ fn contacts_that_were_never_confirmed_are_removed_beside_the_one_that_was() {
         let listed = [&bound, &unanswered].map(|old| format!("Contact: {};expires=3000", old.contact()));
         stage.ok(&last, &[&listed[0], &listed[1]]);
         let cleanup = stage.one();
-        assert_eq!(cleanup.removed().len(), 2, "the server holds them all the same: {cleanup:?}");
+        assert_eq!(cleanup.removed().len(), 2, "the server still has them: {cleanup:?}");
         stage.ok(&cleanup, &[]);
         stage.silent();
     }
@@ -317,7 +320,7 @@ fn a_server_that_lists_nothing_is_not_asked_to_remove_what_an_instance_id_replac
     stage.reply(&moved, 200, &["Expires: 3600"]);
     stage.silent();
     stage.log_out();
-    assert_eq!(stage.one().removed().len(), 1, "whether it was replaced nobody knows");
+    assert_eq!(stage.one().removed().len(), 1, "it may have been replaced or not");
 }
 
 #[test]
@@ -329,7 +332,7 @@ fn an_unknown_contact_of_our_instance_is_removed() {
 }
 
 #[test]
-fn of_many_unknown_contacts_of_our_instance_eight_are_removed_at_a_time_and_not_for_ever() {
+fn many_unknown_contacts_of_our_instance_are_removed_eight_at_a_time_and_not_for_ever() {
     let left =
         |port: u16| format!("Contact: <sip:alice@203.0.113.9:{port}>;+sip.instance=\"<urn:uuid:1>\";expires=3000");
     let mut stage = Stage::new(account(|config| config.instance_id = Some("urn:uuid:1".into())), None);
@@ -346,7 +349,7 @@ fn of_many_unknown_contacts_of_our_instance_eight_are_removed_at_a_time_and_not_
 }
 
 #[test]
-fn what_the_server_grants_us_is_not_what_it_granted_to_what_we_left_or_to_others() {
+fn our_lifetime_is_not_taken_from_a_former_contact_or_another_instance() {
     const OURS: &str = "urn:uuid:1";
     let with_instance = || account(|config| config.instance_id = Some(OURS.into()));
     let rewritten = |contact: &str| contact.replace("192.0.2.10", "203.0.113.7");
@@ -386,7 +389,7 @@ fn what_the_server_grants_us_is_not_what_it_granted_to_what_we_left_or_to_others
     let mut stage = Stage::new(account(|_| {}), None);
     let request = stage.register();
     stage.reply(&request, 200, &[&format!("Contact: {};expires=120", request.contact().replace("sip:", "SIP:"))]);
-    assert_eq!(stage.last().expires, seconds(120), "spelled in another way");
+    assert_eq!(stage.last().expires, seconds(120), "the same header in another spelling");
 }
 
 #[test]
@@ -401,7 +404,7 @@ fn a_contact_is_stored_before_it_is_sent() {
 }
 
 #[test]
-fn a_server_that_reads_one_contact_only_gets_one_and_removes_no_more_than_it_holds() {
+fn a_server_that_reads_only_one_contact_gets_one_and_removals_only_for_what_it_holds() {
     let mut stage = Stage::new(account(|_| {}), None);
     let unanswered = stage.register();
     let both = stage.moved_to(6070);
@@ -417,7 +420,7 @@ fn a_server_that_reads_one_contact_only_gets_one_and_removes_no_more_than_it_hol
 }
 
 #[test]
-fn what_a_server_was_asked_to_remove_counts_as_removed_where_it_lists_nothing() {
+fn a_removal_counts_as_done_at_a_server_that_lists_nothing() {
     let mut stage = Stage::new(account(|_| {}), None);
     let unanswered = stage.register();
     let both = stage.moved_to(6070);
@@ -436,7 +439,7 @@ fn what_a_server_was_asked_to_remove_counts_as_removed_where_it_lists_nothing() 
 }
 
 #[test]
-fn what_went_with_the_former_token_is_not_removed_twice() {
+fn a_contact_removed_with_the_former_token_is_not_removed_twice() {
     let mut stage = Stage::new(over(Transport::Tls), mpush());
     stage.set_token(fcm("a:1"));
     stage.registered();
@@ -452,7 +455,7 @@ fn what_went_with_the_former_token_is_not_removed_twice() {
 }
 
 #[test]
-fn an_unbind_during_a_register_follows_it() {
+fn an_unbind_during_a_register_is_sent_after_it() {
     let mut stage = Stage::mpush();
     stage.set_token(fcm("a:1"));
     let first = stage.register();
@@ -463,7 +466,7 @@ fn an_unbind_during_a_register_follows_it() {
 }
 
 #[test]
-fn contacts_to_be_removed_are_no_more_than_eight() {
+fn at_most_eight_contacts_wait_for_their_removal() {
     let mut stage = Stage::new(over(Transport::Tls), mpush());
     stage.set_token(fcm("a:1"));
     let bound = stage.registered();
@@ -483,7 +486,7 @@ fn contacts_to_be_removed_are_no_more_than_eight() {
 }
 
 #[test]
-fn x_piid_goes_to_those_who_can_read_it() {
+fn x_piid_goes_only_to_servers_that_can_read_it() {
     for (gateway, dialect, goes) in [
         (false, Dialect::Rfc8599, true),
         (true, Dialect::Rfc8599, true),
@@ -504,11 +507,11 @@ fn x_piid_goes_to_those_who_can_read_it() {
     let mut stage = Stage::new(account(|config| config.send_piid = Some(true)), mpush());
     stage.set_token(fcm("a:1"));
     assert_eq!(stage.registered().header("X-PIID"), None);
-    assert!(stage.last().verdict.piid_withheld, "not over a clear transport");
+    assert!(stage.last().verdict.piid_withheld, "never without TLS");
 }
 
 #[test]
-fn x_piid_is_of_the_realm_of_the_server_and_not_of_the_proxy_before_it() {
+fn x_piid_uses_the_realm_of_the_server_and_not_that_of_the_proxy_before_it() {
     const PROXY: &str = "Proxy-Authenticate: Digest realm=\"proxy\", nonce=\"p\", qop=\"auth\", algorithm=SHA-256";
     let piid = |challenges: &[&str]| {
         let mut config = over(Transport::Tls);
@@ -525,7 +528,7 @@ fn x_piid_is_of_the_realm_of_the_server_and_not_of_the_proxy_before_it() {
 }
 
 #[test]
-fn a_binding_is_taken_back_in_every_dialect_also_those_the_server_showed_no_need_of() {
+fn a_binding_is_removed_in_every_dialect_even_in_those_that_the_server_does_not_need() {
     let mut config = push_config(Provider::Fcm, &[]);
     config.dialects = Dialects::Auto;
     for log_out in [false, true] {
@@ -550,13 +553,13 @@ fn a_binding_is_taken_back_in_every_dialect_also_those_the_server_showed_no_need
 }
 
 #[test]
-fn an_old_token_at_a_rewritten_address_is_removed_also_where_it_must_not_be_named_beside_the_new_one() {
+fn an_old_token_at_a_rewritten_address_is_removed_even_if_the_first_request_cannot_name_it() {
     let rewritten = |contact: &str| contact.replace("192.0.2.10", "203.0.113.7");
     let mut stage = Stage::rfc8599();
     let first = stage.register();
     stage.reply(&first, 200, &[&format!("Contact: {};expires=3600", rewritten(first.contact()))]);
     stage.set_token(fcm("a:1"));
-    // It lists no Contact with the new token: it took both for one.
+    // It lists no Contact with the new token, because it took both for one.
     let both = stage.one();
     stage.reply(&both, 200, &["Expires: 3600"]);
     let alone = stage.one();
@@ -574,7 +577,7 @@ fn an_old_token_at_a_rewritten_address_is_removed_also_where_it_must_not_be_name
 }
 
 #[test]
-fn an_old_contact_is_known_by_the_way_in_which_the_server_has_rewritten_ours() {
+fn an_old_contact_is_recognised_by_how_the_server_rewrote_ours() {
     let rewritten = |contact: &str| contact.replace("192.0.2.10", "203.0.113.7");
     let mut stage = Stage::rfc8599();
     let first = stage.register();
@@ -586,10 +589,10 @@ fn an_old_contact_is_known_by_the_way_in_which_the_server_has_rewritten_ours() {
     stage.reply(&new, 200, &[&old, stranger, &format!("Contact: {};expires=3600", rewritten(new.contact()))]);
     let cleanup = stage.one();
     assert!(cleanup.removed().contains(&rewritten(first.contact_uri()).as_str()), "{cleanup:?}");
-    assert!(!cleanup.text.contains("203.0.113.7:5071"), "nobody knows whose that is: {cleanup:?}");
+    assert!(!cleanup.text.contains("203.0.113.7:5071"), "that Contact may belong to anybody: {cleanup:?}");
 }
 
-/// Registers without a token at a server that lists nothing and reads one Contact only, then with one.
+/// Registers without a token, then with one, at a server that lists nothing and reads only one Contact.
 fn bound_where_nothing_is_listed() -> (Stage, String) {
     let mut stage = Stage::rfc8599();
     let first = stage.register();
@@ -604,7 +607,7 @@ fn bound_where_nothing_is_listed() -> (Stage, String) {
 }
 
 #[test]
-fn a_former_token_whose_turn_was_refused_has_another_turn_where_nothing_is_listed() {
+fn a_refused_removal_of_a_former_token_is_sent_again_where_nothing_is_listed() {
     let (mut stage, bound) = bound_where_nothing_is_listed();
     stage.unbind();
     let vacates = stage.one();
@@ -625,7 +628,7 @@ fn a_former_token_whose_turn_was_refused_has_another_turn_where_nothing_is_liste
 }
 
 #[test]
-fn a_former_token_that_stays_refused_does_not_go_on_for_ever() {
+fn a_removal_of_a_former_token_that_stays_refused_is_given_up() {
     let (mut stage, bound) = bound_where_nothing_is_listed();
     stage.unbind();
     let mut turns = 0;

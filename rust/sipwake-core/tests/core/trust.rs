@@ -1,5 +1,5 @@
-//! Which hosts get a password's digest, `X-PIID` and a push token, and which never do. Each test fails while its attack
-//! works.
+//! Which hosts get a password's digest, `X-PIID` and a push token, and which never do. Each test fails as long as its
+//! attack works.
 
 use sipwake_core::account::{AccountConfig, Transport};
 use sipwake_core::digest::{Algorithm, Unusable, ha1};
@@ -40,7 +40,7 @@ fn of_mizutech(transport: Transport) -> AccountConfig {
     })
 }
 
-/// Registered at a server of Mizutech's over TLS, with the realm that it named.
+/// A client that is registered at a Mizutech server over TLS, with the realm of that server.
 fn pinned() -> Stage {
     let mut stage = Stage::new(of_mizutech(Transport::Tls), mpush());
     stage.set_token(fcm("a:1"));
@@ -65,7 +65,7 @@ fn redirected(config: AccountConfig, contacts: &[&str]) -> Stage {
 // Redirects.
 
 #[test]
-fn a_redirect_to_a_host_that_nobody_configured_is_told_and_nothing_is_sent_there() {
+fn a_redirect_to_a_host_that_is_not_configured_is_reported_and_nothing_is_sent_there() {
     for transport in [Transport::Udp, Transport::Tcp, Transport::Tls, Transport::Ws, Transport::Wss] {
         for contact in [
             "<sip:evil.example;transport=tls>",
@@ -89,13 +89,13 @@ fn a_redirect_to_a_host_that_nobody_configured_is_told_and_nothing_is_sent_there
             stage.silent();
             assert_eq!(stage.failures().len(), 1);
             let text = warnings(&stage)[0].to_string();
-            assert!(text.contains("gateways"), "it names the remedy: {text}");
+            assert!(text.contains("gateways"), "it says what to do: {text}");
         }
     }
 }
 
 #[test]
-fn over_tls_a_redirect_below_the_configured_name_is_followed_whole() {
+fn over_tls_a_redirect_to_a_subdomain_of_the_configured_name_is_followed() {
     for (contact, hop) in [
         ("<sip:eu.example.com;transport=tls>", "eu.example.com:5061/tls"),
         ("<sip:EU.Example.COM.:5071;transport=tls>", "EU.Example.COM.:5071/tls"),
@@ -113,7 +113,7 @@ fn over_tls_a_redirect_below_the_configured_name_is_followed_whole() {
 }
 
 #[test]
-fn over_the_clear_only_configured_hosts_are_followed() {
+fn in_the_clear_redirects_lead_only_to_configured_hosts() {
     for contact in ["<sip:eu.example.com>", "<sip:eu.example.com;transport=tls>", "<sips:eu.example.com>"] {
         let mut stage = redirected(account(|_| {}), &[contact]);
         assert_eq!(refused(&stage), [RedirectRefusal::Unauthenticated], "{contact}");
@@ -143,7 +143,7 @@ fn no_redirect_leads_to_a_weaker_transport() {
         assert_eq!(refused(&stage), [RedirectRefusal::WeakerTransport], "{contact}");
         stage.silent();
     }
-    // A host that is configured for TLS alone is not reached in the clear because a clear gateway says so.
+    // A clear gateway cannot lead the client to a host in the clear that is configured only for TLS.
     let both = account(|config| {
         config.gateways =
             vec!["sip:clear.example.net;transport=udp".into(), "sip:safe.example.net;transport=tls".into()];
@@ -153,7 +153,7 @@ fn no_redirect_leads_to_a_weaker_transport() {
 }
 
 #[test]
-fn a_maddr_does_not_lead_a_redirect_elsewhere() {
+fn a_maddr_does_not_send_a_redirect_to_another_host() {
     for contact in [
         "<sip:example.com;maddr=203.0.113.66>",
         "<sip:example.com;MADDR=evil.example>",
@@ -169,7 +169,7 @@ fn a_maddr_does_not_lead_a_redirect_elsewhere() {
 }
 
 #[test]
-fn a_redirect_beside_or_above_a_configured_name_or_below_an_address_is_not_followed() {
+fn a_redirect_to_a_sibling_or_parent_domain_or_below_an_ip_address_is_not_followed() {
     let names = |config: &mut AccountConfig| {
         config.gateways = vec!["sip:a.gw.example.net".into(), "sip:192.0.2.77".into(), "sip:[2001:db8::7]".into()];
     };
@@ -192,7 +192,7 @@ fn a_redirect_beside_or_above_a_configured_name_or_below_an_address_is_not_follo
         assert!(stage.opened.iter().all(|hop| !hop.contains("evil") && !hop.contains("b.gw")), "{:?}", stage.opened);
         stage.all();
     }
-    // Nor by what is no SIP URI at all.
+    // A text that is not a SIP URI does not lead there either.
     for contact in
         ["*", "<tel:+15550100>", "<https://evil.example>", "<>", "sip:", "<sip:evil.example", "<mailto:a@evil.example>"]
     {
@@ -228,7 +228,7 @@ fn no_route_or_path_that_a_server_names_leads_to_another_host() {
 }
 
 #[test]
-fn of_several_contacts_the_preferred_one_that_may_be_followed_is() {
+fn of_several_redirect_contacts_the_preferred_allowed_one_is_followed() {
     let contacts = [
         "<sip:evil.example;transport=tls>;q=1",
         "<sip:second.example.com;transport=tls>;q=0.2, <sip:first.example.com;transport=tls>;q=0.75",
@@ -238,7 +238,7 @@ fn of_several_contacts_the_preferred_one_that_may_be_followed_is() {
 }
 
 #[test]
-fn a_removal_that_is_redirected_goes_no_further_than_a_registration() {
+fn a_redirected_removal_is_followed_only_where_a_registration_is() {
     for (contact, followed) in
         [("<sip:evil.example;transport=tls>", false), ("<sip:eu.example.com;transport=tls>", true)]
     {
@@ -268,7 +268,7 @@ fn a_removal_that_is_redirected_goes_no_further_than_a_registration() {
 }
 
 #[test]
-fn x_piid_never_goes_where_a_redirect_led() {
+fn x_piid_never_goes_to_the_target_of_a_redirect() {
     let mut stage = pinned();
     let refresh = stage.register();
     assert!(refresh.header("X-PIID").is_some());
@@ -283,7 +283,7 @@ fn x_piid_never_goes_where_a_redirect_led() {
 }
 
 #[test]
-fn x_piid_goes_with_no_removal_and_with_nothing_that_is_sent_again_elsewhere() {
+fn x_piid_is_in_no_removal_and_in_no_request_sent_again_elsewhere() {
     let mut stage = pinned();
     let refresh = stage.register();
     stage.reply(&refresh, 302, &["Contact: <sip:eu.example.com;transport=tls>"]);
@@ -291,7 +291,7 @@ fn x_piid_goes_with_no_removal_and_with_nothing_that_is_sent_again_elsewhere() {
     stage.reply(&there, 500, &[]);
     stage.advance(seconds(3600));
     let home = stage.all().pop().expect("it goes back");
-    assert_eq!(home.header("X-PIID"), Some(&*piid("asterisk")), "at home it is asked for");
+    assert_eq!(home.header("X-PIID"), Some(&*piid("asterisk")), "at home the server is asked");
     stage.ok(&home, &[]);
     stage.unbind();
     let unbound = stage.one();
@@ -305,7 +305,7 @@ fn x_piid_goes_with_no_removal_and_with_nothing_that_is_sent_again_elsewhere() {
 }
 
 #[test]
-fn x_piid_that_the_clear_withholds_comes_neither_by_repetition_nor_by_a_redirect_to_tls() {
+fn x_piid_withheld_in_the_clear_is_not_sent_by_a_retransmission_or_a_redirect_to_tls() {
     let mut config = of_mizutech(Transport::Udp);
     config.realm = Some("asterisk".into());
     let mut stage = Stage::new(config, mpush());
@@ -322,7 +322,7 @@ fn x_piid_that_the_clear_withholds_comes_neither_by_repetition_nor_by_a_redirect
 // Nonces.
 
 #[test]
-fn a_nonce_is_answered_at_the_host_that_gave_it_alone() {
+fn a_nonce_is_answered_only_at_the_host_that_gave_it() {
     let mut stage = Stage::new(over(Transport::Tls), None);
     let first = stage.register();
     stage.reply(&first, 401, &[LIVE]);
@@ -336,7 +336,7 @@ fn a_nonce_is_answered_at_the_host_that_gave_it_alone() {
     stage.reply(&there, 503, &[]);
     stage.advance(seconds(3600));
     let home = stage.all().pop().expect("it goes back");
-    assert_eq!(home.auth("nonce"), Some("LIVE"), "at home it is good still");
+    assert_eq!(home.auth("nonce"), Some("LIVE"), "at home it is still valid");
 }
 
 #[test]
@@ -353,11 +353,11 @@ fn a_gateway_gets_no_answer_to_the_nonce_of_the_one_before() {
     assert_eq!(stage.opened.last().map(String::as_str), Some("b.example:5060/udp"));
     assert_eq!(other.header("Authorization"), None, "{other:?}");
     let mut later = stage.restart(config, None);
-    assert_eq!(later.register().auth("nonce"), Some("LIVE"), "a process remembers whose it is");
+    assert_eq!(later.register().auth("nonce"), Some("LIVE"), "the process remembers its account");
 }
 
 #[test]
-fn a_challenge_is_no_weaker_because_it_comes_as_a_proxys_or_after_others() {
+fn a_weaker_challenge_is_refused_even_from_a_proxy_or_after_many_others() {
     let weak = "Digest realm=\"asterisk\", nonce=\"weak\"";
     let many: Vec<String> = (0..4).map(|number| asks(&format!("r{number}"), "n") + ", algorithm=SHA-256").collect();
     for crowd in [false, true] {
@@ -383,7 +383,7 @@ fn a_challenge_is_no_weaker_because_it_comes_as_a_proxys_or_after_others() {
 }
 
 #[test]
-fn in_the_clear_a_realm_that_never_asked_asks_for_no_less_than_its_host_did() {
+fn in_the_clear_a_new_realm_may_not_ask_for_a_weaker_digest_than_its_host_did() {
     let strong = "WWW-Authenticate: Digest realm=\"asterisk\", nonce=\"n1\", qop=\"auth\", algorithm=SHA-256";
     for (transport, refused) in [
         (Transport::Udp, true),
@@ -423,7 +423,7 @@ fn in_the_clear_a_realm_that_never_asked_asks_for_no_less_than_its_host_did() {
 }
 
 #[test]
-fn over_the_clear_a_realm_that_changed_is_told_and_answered() {
+fn in_the_clear_a_changed_realm_is_reported_and_answered() {
     for (transport, told) in [(Transport::Udp, 1), (Transport::Tls, 0)] {
         let mut stage = Stage::new(over(transport), None);
         stage.registered();
@@ -441,7 +441,7 @@ fn over_the_clear_a_realm_that_changed_is_told_and_answered() {
 // X-PIID.
 
 #[test]
-fn a_plain_registrar_gets_no_x_piid_whatever_dialects_are_spoken() {
+fn a_plain_registrar_gets_no_x_piid_in_any_dialect() {
     for push in [mpush(), rfc8599(), Some(PushConfig::new(Provider::Fcm, "com.example.app"))] {
         for realm in [None, Some("asterisk".to_owned())] {
             let mut stage = Stage::new(configured(|config| config.realm = realm), push.clone());
@@ -455,7 +455,7 @@ fn a_plain_registrar_gets_no_x_piid_whatever_dialects_are_spoken() {
 }
 
 #[test]
-fn x_piid_is_asked_for_by_a_mode_an_upper_server_or_its_own_setting() {
+fn a_mode_an_upper_server_or_its_own_setting_turns_on_x_piid() {
     let sends = |config: AccountConfig, push: Option<PushConfig>| {
         let mut stage = Stage::new(config, push);
         stage.set_token(fcm("a:1"));
@@ -491,7 +491,7 @@ fn x_piid_stays_with_the_realm_it_was_pinned_to_until_the_app_accepts_another() 
     let refresh = stage.register();
     stage.reply(&refresh, 401, &[&asks("elsewhere", "n2")]);
     let again = stage.one();
-    assert_eq!(again.header("X-PIID"), Some(&*piid("asterisk")), "a server names a realm of its choice in vain");
+    assert_eq!(again.header("X-PIID"), Some(&*piid("asterisk")), "a realm that the server chose must not be used");
     let told = Warning::PinnedRealmChanged { pinned: "asterisk".into(), asked: "elsewhere".into() };
     assert_eq!(warnings(&stage), [told]);
     stage.ok(&again, &[]);
@@ -513,7 +513,7 @@ fn x_piid_stays_with_the_realm_it_was_pinned_to_until_the_app_accepts_another() 
 }
 
 #[test]
-fn no_realm_is_pinned_by_what_was_said_in_the_clear() {
+fn no_realm_is_pinned_in_the_clear() {
     let config = account(|config| {
         config.gateways = vec!["sip:clear.example;transport=udp".into(), "sip:safe.example;transport=tls".into()];
         config.send_piid = Some(true);
@@ -531,7 +531,7 @@ fn no_realm_is_pinned_by_what_was_said_in_the_clear() {
 }
 
 #[test]
-fn a_push_that_only_wants_the_binding_refreshed_has_the_verdict_advise_x_piid() {
+fn a_refresh_push_makes_the_verdict_advise_x_piid() {
     for (config, advised) in [(configured(|_| {}), true), (of_mizutech(Transport::Tls), false)] {
         let mut stage = Stage::new(config, mpush());
         stage.set_token(fcm("a:1"));
@@ -552,7 +552,7 @@ fn digest_uri(sent: &Sent) -> &str {
 }
 
 #[test]
-fn an_auth_uri_names_the_registrar_or_the_upper_server_or_is_told_and_left() {
+fn an_auth_uri_of_another_host_than_the_registrar_or_the_upper_server_is_reported_and_ignored() {
     for (uri, taken) in [
         ("sip:other-server.example", false),
         ("sip:evil.upper.example", false),
@@ -574,7 +574,34 @@ fn an_auth_uri_names_the_registrar_or_the_upper_server_or_is_told_and_left() {
 }
 
 #[test]
-fn an_auth_uri_of_a_clear_network_ends_with_it_and_one_that_is_refused_at_once() {
+fn an_auth_uri_is_read_in_brackets_and_beside_others_and_what_is_no_sip_uri_is_reported() {
+    let upper = Some("sip:upper.example");
+    for (lines, uri, is_told) in [
+        ("X-Sy.AuthURI: <sip:upper.example>", upper, false),
+        ("X-Sy.AuthURI: \"Upper\" <sip:upper.example>;x", upper, false),
+        ("X-Sy.AuthURI: sip:evil.example\r\nX-Sy.AuthURI: sip:upper.example", upper, false),
+        ("X-Sy.AuthURI: sip:upper.example\r\nX-Sy.AuthURI: sip:evil.example", upper, false),
+        ("X-Sy.AuthURI: ", None, false),
+        ("X-Sy.AuthURI: tel:+15550100", None, true),
+        ("X-Sy.AuthURI: upper.example", None, true),
+        ("X-Sy.AuthURI: <sip:evil.example>", None, true),
+        ("X-Sy.AuthURI: sip:upper.example:99999", None, true),
+        ("X-Sy.AuthURI: sip:upper.example, sip:evil.example", None, true),
+    ] {
+        for transport in [Transport::Udp, Transport::Tls] {
+            let mut stage = Stage::new(of_mizutech(transport), mpush());
+            let first = stage.register();
+            stage.reply(&first, 401, &[&asks("asterisk", "n1"), lines]);
+            let second = stage.one();
+            assert_eq!(digest_uri(&second), uri.unwrap_or("sip:example.com"), "{lines}");
+            let told = warnings(&stage).iter().any(|warning| matches!(warning, Warning::AuthUriRefused { .. }));
+            assert_eq!(told, is_told, "{lines}");
+        }
+    }
+}
+
+#[test]
+fn an_auth_uri_learnt_in_the_clear_ends_with_the_network_and_a_refused_one_at_once() {
     for (transport, lasts) in [(Transport::Udp, false), (Transport::Tls, true)] {
         let mut stage = Stage::new(of_mizutech(transport), mpush());
         stage.registered_with(&["X-Sy.AuthURI: sip:upper.example"]);
@@ -590,10 +617,10 @@ fn an_auth_uri_of_a_clear_network_ends_with_it_and_one_that_is_refused_at_once()
     assert_eq!(digest_uri(&fresh), "sip:upper.example");
     stage.reply(&fresh, 401, &[&asks("asterisk", "n3"), "X-Sy.AuthURI: sip:upper.example"]);
     let without = stage.one();
-    assert_eq!(digest_uri(&without), "sip:example.com", "the URI may be what is wrong");
+    assert_eq!(digest_uri(&without), "sip:example.com", "the URI may be wrong");
     stage.reply(&without, 401, &[&asks("asterisk", "n4"), "X-Sy.AuthURI: sip:upper.example"]);
     stage.silent();
-    assert_eq!(stage.failures().len(), 1, "and then it is the password");
+    assert_eq!(stage.failures().len(), 1, "and then the password is wrong");
 
     let mut stage = Stage::new(of_mizutech(Transport::Tls), mpush());
     let first = stage.register();
@@ -602,7 +629,7 @@ fn an_auth_uri_of_a_clear_network_ends_with_it_and_one_that_is_refused_at_once()
 }
 
 #[test]
-fn a_refusal_of_push_that_was_heard_in_the_clear_ends_with_the_network() {
+fn a_refusal_of_push_in_the_clear_ends_with_the_network() {
     for (transport, asks) in [(Transport::Udp, true), (Transport::Tls, false)] {
         let mut stage = Stage::new(over(transport), rfc8599());
         stage.set_token(fcm("a:1"));
@@ -622,7 +649,7 @@ fn of_a_device(transport: Transport) -> AccountConfig {
     config
 }
 
-/// Registered at a server that says this of itself: with a status of its own, or in the 200.
+/// Registered at a server that says this about itself: with a status of its own, or in the 200.
 fn heard(transport: Transport, says: &str) -> Stage {
     let mut stage = Stage::new(of_a_device(transport), rfc8599());
     stage.set_token(fcm("a:1"));
@@ -643,7 +670,7 @@ fn heard(transport: Transport, says: &str) -> Stage {
 }
 
 #[test]
-fn a_later_process_believes_nothing_that_was_heard_in_the_clear_not_even_at_the_same_address() {
+fn a_later_process_trusts_nothing_learnt_in_the_clear_even_at_the_same_address() {
     type Marked = fn(&Sent) -> bool;
     let is_marked: [(&str, Marked); 3] = [
         ("555", |sent| !sent.contact().contains("pn-")),
@@ -653,7 +680,7 @@ fn a_later_process_believes_nothing_that_was_heard_in_the_clear_not_even_at_the_
     for (says, marked) in is_marked {
         for (transport, lasts) in [(Transport::Udp, false), (Transport::Tcp, false), (Transport::Tls, true)] {
             let mut stage = heard(transport, says);
-            assert!(marked(&stage.register()), "{says} is heeded in its own process");
+            assert!(marked(&stage.register()), "{says} is followed in its own process");
             let mut later = stage.restart(of_a_device(transport), rfc8599());
             assert_eq!(later.local, stage.local);
             assert_eq!(marked(&later.register()), lasts, "{says} over {transport:?}");
@@ -689,7 +716,7 @@ fn no_forged_status_in_the_clear_outlives_the_network() {
                 stage.registered();
             }
             stage.start_registering();
-            // Whatever it tries instead is refused the same way.
+            // Every other attempt is refused in the same way.
             for _ in 0..20 {
                 for request in stage.all().into_iter().filter(Sent::is_register) {
                     stage.reply(
@@ -743,7 +770,7 @@ fn a_forged_challenge_or_wait_in_the_clear_ends_with_the_network() {
 }
 
 #[test]
-fn a_redirect_leads_no_further_by_a_second_one_nor_by_another_status() {
+fn a_redirect_goes_no_further_by_a_second_redirect_or_another_status() {
     for status in [300, 301, 302, 305, 380] {
         let mut stage = Stage::new(over(Transport::Tls), rfc8599());
         stage.set_token(fcm("a:1"));
@@ -754,7 +781,7 @@ fn a_redirect_leads_no_further_by_a_second_one_nor_by_another_status() {
         assert_eq!(refused(&stage), [RedirectRefusal::ForeignHost], "{status}");
         assert!(stage.opened.iter().all(|hop| hop.contains("example.com")), "{status}: {:?}", stage.opened);
 
-        // A name below the one that was redirected to is below the configured one as well; one beside it is not.
+        // A subdomain of the redirect's target is a subdomain of the configured name, too. A sibling domain is not.
         let mut stage = Stage::new(over(Transport::Tls), rfc8599());
         stage.set_token(fcm("a:1"));
         let first = stage.register();
@@ -778,7 +805,7 @@ fn a_raised_min_expires_lasts_for_the_process_at_most() {
 // Proofs.
 
 #[test]
-fn a_wrong_proof_of_the_server_is_told() {
+fn a_wrong_server_proof_is_reported() {
     let mut stage = Stage::new(account(|_| {}), None);
     stage
         .registered_with(&["Authentication-Info: qop=auth, rspauth=\"00f8f25752fb9db835043a59f6041c85\", nc=00000001"]);
@@ -864,7 +891,7 @@ mod push_key {
     }
 
     #[test]
-    fn the_push_key_goes_to_a_configured_host_over_tls_and_only_if_asked_for() {
+    fn the_push_key_goes_only_to_a_configured_host_over_tls_and_only_if_the_app_wants_it() {
         for (transport, goes) in [
             (Transport::Tls, true),
             (Transport::Wss, true),
@@ -882,7 +909,7 @@ mod push_key {
     }
 
     #[test]
-    fn the_push_key_never_goes_where_a_redirect_led() {
+    fn the_push_key_never_goes_to_the_target_of_a_redirect() {
         let mut stage = with_key(asking(Transport::Tls));
         let first = stage.register();
         assert!(first.header("X-Push-Key").is_some());
@@ -893,7 +920,7 @@ mod push_key {
     }
 
     #[test]
-    fn a_new_push_key_is_sent_at_once_and_none_with_a_removal() {
+    fn a_new_push_key_is_sent_at_once_and_a_removal_carries_none() {
         let mut stage = with_key(asking(Transport::Tls));
         stage.registered();
         stage.agent.set_push_key(&key("AAA"), stage.now);
@@ -913,7 +940,7 @@ mod push_key {
     }
 
     #[test]
-    fn an_account_that_comes_later_or_asks_for_it_later_sends_the_push_key_too() {
+    fn an_account_added_or_changed_later_sends_the_push_key_too() {
         let mut stage = Stage::empty();
         stage.agent.set_push_key(&key("AAA"), stage.now);
         stage.add(configured(|_| {}), rfc8599());

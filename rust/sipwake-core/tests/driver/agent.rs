@@ -1,5 +1,5 @@
-//! The client that all stories run on, each of which is recorded. With `SIPWAKE_REPLAY_STORIES=1`, as in
-//! `scripts/test`, it is played again when its client goes: the same must come out.
+//! The client that all stories run on. Each story is recorded. With `SIPWAKE_REPLAY_STORIES=1`, as in `scripts/test`,
+//! it is replayed when the client is dropped, and the result must be the same.
 
 #[cfg(not(feature = "replay"))]
 pub(crate) use sipwake_core::user_agent::UserAgent as Agent;
@@ -25,9 +25,9 @@ mod recorded {
     use sipwake_core::user_agent::{Decline, NoSuchAccount, Unreadable};
     use uuid::Uuid;
 
-    /// Longer stories are played up to here.
+    /// Longer stories are replayed up to this length.
     const MOST: usize = 64 * 1024;
-    /// Some tests play every order of what may happen: the first ones are enough.
+    /// Some tests play every order of events. The first ones are enough.
     const MOST_STORIES: usize = 1_000;
 
     static STORIES: AtomicUsize = AtomicUsize::new(0);
@@ -40,7 +40,7 @@ mod recorded {
         }
     }
 
-    /// Functions of its own, so that a story may look at its phone in their arguments, as with the client itself.
+    /// Separate functions, so that a story can use its phone in their arguments, as with the client itself.
     macro_rules! passed_on {
         ($($name:ident($($arg:ident: $type:ty),*) $(-> $returns:ty)?;)+) => {
             #[allow(dead_code, reason = "each binary of tests uses its part")]

@@ -1,5 +1,5 @@
-//! A driver written from the contract of `user_agent` alone: it does each output once, in order, and asks nothing back. All
-//! stories of the core run on it; each harness says what its device is like.
+//! A driver written only from the contract of `user_agent`: it does each output once, in order, and asks nothing back. All
+//! stories of the core run on it. Each harness describes its device.
 
 #![allow(dead_code, reason = "each harness uses its part")]
 
@@ -16,14 +16,14 @@ pub(crate) use agent::Agent;
 
 mod agent;
 
-/// Timers that may fire within one step of time.
+/// How many timers may fire within one step of time.
 const MAX_TIMERS: usize = 100_000;
 
 /// What a device does for its client.
 pub(crate) trait Driver {
     fn parts(&mut self) -> (&mut Agent, &mut Now);
 
-    /// Stores a record and says what became of it, at once or later.
+    /// Stores a record and reports the result, at once or later.
     fn save(&mut self, record: Record);
     fn load(&mut self, key: &str) -> Result<Option<Vec<u8>>, Unreadable>;
     fn open(&mut self, flow: FlowId, hop: Hop, local_port: Option<u16>);
@@ -31,9 +31,9 @@ pub(crate) trait Driver {
     fn transmit(&mut self, sent: Transmit);
     fn tell(&mut self, event: Event);
 
-    /// The next address of the server is to be tried.
+    /// The client wants to try the next address of the server.
     fn next_address(&mut self, _: FlowId) {}
-    /// A message that came in is there to be traced.
+    /// A message came in and can be traced.
     fn received(&mut self, _: String) {}
 
     /// Does what the client asks for, until it asks for nothing more.
@@ -64,13 +64,13 @@ pub(crate) trait Driver {
         }
     }
 
-    /// Says what became of a record.
+    /// Reports whether a record was stored.
     fn saved(&mut self, record: SaveId, result: Result<(), String>) {
         let (agent, now) = self.parts();
         agent.handle_saved(record, result, *now);
     }
 
-    /// Lets time pass, every timer at its time.
+    /// Lets time pass. Each timer fires at its time.
     fn run(&mut self, time: Duration) {
         let end = self.parts().1.after(time);
         for _ in 0..MAX_TIMERS {
@@ -91,7 +91,7 @@ pub(crate) trait Driver {
 pub(crate) struct Transmit {
     pub(crate) flow: FlowId,
     pub(crate) transport: Transport,
-    /// Over UDP, somebody else than the flow's peer.
+    /// Over UDP: an address that is not the flow's peer.
     pub(crate) to: Option<SocketAddr>,
     pub(crate) text: String,
 }

@@ -1,5 +1,5 @@
-//! A phone on virtual time, and the words that a caller puts on its wire. Requests are written by hand, so that nothing here
-//! uses what it tests.
+//! A phone on virtual time, and the requests of a caller. The requests are written by hand, so that nothing here uses the
+//! code that it tests.
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
@@ -22,20 +22,20 @@ mod driver;
 pub(crate) const OFFER: &str = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n";
 pub(crate) const ANSWER: &str = "v=0\r\no=- 7 7 IN IP4 192.0.2.9\r\ns=-\r\nt=0 0\r\nm=audio 5000 RTP/AVP 0\r\n";
 
-/// What runs in one process. After a kill it is made again.
+/// What runs in one process. After a kill it is created again from the store.
 pub(crate) struct Phone {
     pub(crate) agent: Agent,
     pub(crate) account: AccountKey,
     pub(crate) flow: Option<FlowId>,
     pub(crate) now: Now,
-    /// Messages sent, REGISTERs left out.
+    /// Sent messages other than REGISTERs.
     pub(crate) sent: Vec<String>,
     pub(crate) registers: Vec<String>,
-    /// Messages sent to others than the flow's peer.
+    /// Messages sent to addresses other than the flow's peer.
     pub(crate) sent_aside: Vec<(SocketAddr, String)>,
     pub(crate) events: Vec<Event>,
     pub(crate) online: bool,
-    /// Whether each REGISTER is answered with a 200 at once.
+    /// Whether each REGISTER gets a 200 at once.
     pub(crate) registrar_answers: bool,
     /// How the registrar challenges a REGISTER without credentials, if it does.
     challenge: Option<&'static str>,
@@ -93,7 +93,7 @@ impl Phone {
         Self::started(Transport::Udp, now, 1, Some(purr))
     }
 
-    /// In a call with a caller whose INVITE carries these header fields.
+    /// A phone in a call. The caller's INVITE carried these header fields.
     pub(crate) fn connected(headers: &str) -> (Self, Caller, Uuid) {
         Self::new(Transport::Udp).called(headers)
     }
@@ -211,7 +211,7 @@ impl Phone {
         action.uuid
     }
 
-    /// Lets time pass, every timer on its time.
+    /// Lets time pass. Each timer fires at its time.
     pub(crate) fn pass(&mut self, time: Duration) {
         self.run(time);
     }
@@ -226,7 +226,7 @@ impl Phone {
         std::mem::take(&mut self.sent)
     }
 
-    /// Takes what was sent, as start lines' ends: `180 INVITE`, `BYE`.
+    /// Takes what was sent, as the ends of start lines: `180 INVITE`, `BYE`.
     pub(crate) fn said(&mut self) -> Vec<String> {
         self.take().iter().map(|text| gist(text)).collect()
     }
@@ -307,7 +307,7 @@ pub(crate) struct Caller {
     pub(crate) call_id: String,
     pub(crate) branch: String,
     pub(crate) cseq: u32,
-    /// The phone's tag, once a response told it.
+    /// The phone's tag, once a response contained it.
     pub(crate) to_tag: String,
     pub(crate) headers: String,
     pub(crate) body: Option<(String, String)>,
@@ -352,7 +352,7 @@ impl Caller {
         }
     }
 
-    /// The ACK of a 2xx, or with `refused` of a refusal.
+    /// The ACK of a 2xx or, with `refused`, of a refusal.
     pub(crate) fn ack(&self, refused: bool) -> String {
         let branch = if refused { self.branch.clone() } else { format!("{}-ack", self.branch) };
         self.request("ACK", self.cseq, &branch, &self.to_tag, "", None)

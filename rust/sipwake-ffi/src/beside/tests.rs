@@ -11,7 +11,7 @@ struct Ear(mpsc::Sender<CompanionTold>);
 
 impl CompanionListener for Ear {
     fn on_told(&self, told: CompanionTold) -> Result<(), CallbackError> {
-        // The test may have seen enough.
+        // The test may have ended already.
         let _ = self.0.send(told);
         Ok(())
     }
@@ -33,7 +33,7 @@ fn beside(store: impl StateStore + 'static, accounts: Vec<AccountSetup>) -> Besi
 impl Beside {
     fn await_told(&self, wanted: impl Fn(&CompanionTold) -> bool) -> CompanionTold {
         loop {
-            let told = self.told.recv_timeout(PATIENCE).expect("it is told in time");
+            let told = self.told.recv_timeout(PATIENCE).expect("it is reported in time");
             if wanted(&told) {
                 return told;
             }
@@ -45,7 +45,7 @@ impl Beside {
         assert_eq!(self.companion.set_token(self.alice.clone(), token, None), Ok(TokenOutcome::Taken));
     }
 
-    /// The other stack registers with what it is told, and the server answers 200 with its list.
+    /// The other stack registers with the tags, and the server responds with 200 and its list.
     fn register(&self) -> CompanionAnswer {
         let register = self.companion.register_tags(self.alice.clone()).expect("something to send");
         let contact = register
@@ -100,22 +100,22 @@ fn a_push_and_its_invite_are_one_call_that_the_other_stack_takes() {
     phone.await_told(|told| *told == CompanionTold::HangUp { call: call.clone() });
     phone.companion.ended(call.clone(), EndReason::HungUp, None).expect("it is live");
     let again = phone.companion.ended(call, EndReason::HungUp, None);
-    assert!(matches!(again, Err(SipWakeError::NoSuchCall { .. })), "an end is told once: {again:?}");
+    assert!(matches!(again, Err(SipWakeError::NoSuchCall { .. })), "an end is reported once: {again:?}");
 }
 
 #[test]
-fn what_the_user_wants_of_a_call_that_rings_is_told_to_the_stack() {
+fn the_stack_learns_what_the_user_does_with_a_ringing_call() {
     let phone = beside(Records::default(), vec![setup()]);
     let CompanionInvite::Ring { call, again: false } = phone.invited() else { panic!("it rings") };
     phone.companion.answer(call.clone()).expect("it rings");
     phone.await_told(|told| *told == CompanionTold::Accept { call: call.clone() });
-    phone.companion.decline(call.clone(), DeclineHow::Busy).expect("it rings still");
+    phone.companion.decline(call.clone(), DeclineHow::Busy).expect("it still rings");
     phone.await_told(|told| *told == CompanionTold::Refuse { call: call.clone(), status: 486 });
     assert_eq!(phone.invited(), CompanionInvite::Refuse { call: Some(call), status: 486 });
 }
 
 #[test]
-fn a_hang_up_refuses_what_rings_with_the_status_that_says_why() {
+fn a_hang_up_refuses_a_ringing_call_with_the_status_for_its_reason() {
     let phone = beside(Records::default(), vec![setup()]);
     let CompanionInvite::Ring { call, .. } = phone.invited() else { panic!("it rings") };
     phone.companion.hang_up(call.clone(), HangUp::Failed { status: 488 }).expect("it rings");
@@ -123,7 +123,7 @@ fn a_hang_up_refuses_what_rings_with_the_status_that_says_why() {
 }
 
 #[test]
-fn a_cancelled_call_is_over_for_its_late_push() {
+fn a_late_push_for_a_cancelled_call_does_not_ring() {
     let phone = beside(Records::default(), vec![setup()]);
     let CompanionInvite::Ring { call, .. } = phone.invited() else { panic!("it rings") };
     let reason = vec![header("Reason", "SIP;cause=200;text=\"Call completed elsewhere\"")];
@@ -132,7 +132,7 @@ fn a_cancelled_call_is_over_for_its_late_push() {
 }
 
 #[test]
-fn a_call_whose_invite_never_comes_is_missed_without_anybody_asking() {
+fn a_call_without_an_invite_is_missed_by_itself() {
     let phone = beside(Records::default(), vec![setup()]);
     let policy = CallPolicy {
         window_ms: 50,
@@ -152,7 +152,7 @@ fn a_call_whose_invite_never_comes_is_missed_without_anybody_asking() {
 #[test]
 fn a_log_out_is_pending_in_later_processes_until_an_answer_proves_it() {
     let store = Records::default();
-    // What X-MPUSH says no list of Contacts shows.
+    // X-MPUSH is left out: no list of Contacts shows what it says.
     let push = PushConfig { dialects: Some(vec![Dialect::Rfc8599]), ..PushConfig::plain(Provider::Fcm, "app") };
     let phone = beside(store.clone(), vec![AccountSetup { push: Some(push), ..setup() }]);
     phone.set_token();
@@ -172,7 +172,7 @@ fn a_log_out_is_pending_in_later_processes_until_an_answer_proves_it() {
 }
 
 #[test]
-fn what_cannot_be_is_a_typed_error_and_changes_nothing() {
+fn an_impossible_request_is_a_typed_error_and_changes_nothing() {
     let phone = beside(Records::default(), vec![setup()]);
     let field = |error: SipWakeError| match error {
         SipWakeError::InvalidField { field, .. } => field,
@@ -195,7 +195,7 @@ fn what_cannot_be_is_a_typed_error_and_changes_nothing() {
     assert!(matches!(late, Some(SipWakeError::ShutDown { .. })), "{late:?}");
 }
 
-/// A store that calls its own companion, and tells what became of that.
+/// A store that calls its own companion, and reports the result.
 struct Meddler(Arc<Mutex<Option<Arc<SipWakeCompanion>>>>, mpsc::Sender<SipWakeError>);
 
 impl StateStore for Meddler {
@@ -206,7 +206,7 @@ impl StateStore for Meddler {
     fn save(&self, _: String, _: Vec<u8>) -> Result<(), CallbackError> {
         let companion = self.0.lock().expect("not poisoned").clone();
         if let Some(Err(error)) = companion.map(|companion| companion.network_changed()) {
-            self.1.send(error).expect("the test waits");
+            self.1.send(error).expect("the test waits for it");
         }
         Ok(())
     }
@@ -221,7 +221,7 @@ impl StateStore for Meddler {
 }
 
 #[test]
-fn a_store_that_calls_its_companion_is_refused_and_waits_for_nobody() {
+fn a_store_that_calls_its_companion_gets_an_error_and_does_not_block() {
     let (own, (tell, refused)) = (Arc::new(Mutex::new(None)), mpsc::channel());
     let phone = beside(Meddler(own.clone(), tell), vec![setup()]);
     *own.lock().expect("not poisoned") = Some(phone.companion.clone());
@@ -231,7 +231,7 @@ fn a_store_that_calls_its_companion_is_refused_and_waits_for_nobody() {
     own.lock().expect("not poisoned").take();
 }
 
-/// Throws at the first order, and tells what it hears.
+/// Throws at the first order, and reports what it gets.
 struct Broken(Mutex<bool>, mpsc::Sender<CompanionTold>);
 
 impl CompanionListener for Broken {
@@ -245,7 +245,7 @@ impl CompanionListener for Broken {
 }
 
 #[test]
-fn a_listener_that_throws_hears_of_it_and_of_what_comes_next() {
+fn a_listener_that_throws_gets_its_failure_and_later_events() {
     let companion = SipWakeCompanion::new(Box::new(Records::default()), vec![setup()]).expect("a companion");
     let (tell, told) = mpsc::channel();
     companion.listen(Box::new(Broken(Mutex::new(false), tell))).expect("a thread");
@@ -256,4 +256,25 @@ fn a_listener_that_throws_hears_of_it_and_of_what_comes_next() {
     assert_eq!(reason, "no network");
     companion.decline(call, DeclineHow::Busy).expect("announced");
     told.recv_timeout(PATIENCE).expect("and on");
+}
+
+#[test]
+fn do_not_disturb_asks_for_a_register_without_push_and_survives_the_process() {
+    let store = Records::default();
+    let phone = beside(store.clone(), vec![setup()]);
+    phone.set_token();
+    phone.register();
+    let until = 4_000_000_000_000;
+    assert_eq!(phone.companion.set_do_not_disturb(phone.alice.clone(), Some(until)), Ok(Kept::Durable));
+    phone.await_told(is_register);
+    let tags = phone.companion.register_tags(phone.alice.clone()).expect("something to send");
+    assert!(tags.expires_seconds > 0 && tags.tags.uri_params_text.is_empty());
+    assert_eq!(phone.push().kind, PushKind::Ignore { reason: IgnoreReason::DoNotDisturb });
+    drop(phone);
+    let later = beside(store, vec![setup()]);
+    assert_eq!(later.companion.do_not_disturb(later.alice.clone()), Ok(Some(until)));
+    assert_eq!(later.push().kind, PushKind::Ignore { reason: IgnoreReason::DoNotDisturb });
+    assert_eq!(later.companion.set_do_not_disturb(later.alice.clone(), None), Ok(Kept::Durable));
+    assert_eq!(later.companion.do_not_disturb(later.alice.clone()), Ok(None));
+    assert!(matches!(later.push().kind, PushKind::IncomingCall { .. }));
 }

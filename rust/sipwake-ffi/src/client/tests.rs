@@ -15,7 +15,7 @@ use crate::options::GatewayProbe;
 use crate::payload::{IgnoreReason, PushKind};
 use crate::push::{Provider, PushConfig};
 
-/// Keeps records beyond a client: clones share them.
+/// Records that outlive a client. Clones share them.
 #[derive(Clone, Default)]
 pub(crate) struct Records(Arc<Mutex<HashMap<String, Vec<u8>>>>);
 
@@ -39,7 +39,7 @@ impl StateStore for Records {
     }
 }
 
-/// Fails in every way at hand.
+/// Fails in every possible way.
 struct Broken;
 
 impl StateStore for Broken {
@@ -83,7 +83,7 @@ fn client(accounts: Vec<AccountSetup>) -> Arc<SipWakeClient> {
     made(Records::default(), accounts, None).expect("a client")
 }
 
-/// How long a test waits for what must come, at most: a busy machine is slow, not wrong.
+/// The longest time that a test waits for an event. A busy machine is slow, and not wrong.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 struct Unpark(Thread);
@@ -94,7 +94,7 @@ impl Wake for Unpark {
     }
 }
 
-/// Polls as Kotlin and Swift do: on a thread without a runtime.
+/// Polls like Kotlin and Swift: on a thread without a runtime.
 fn wait<T>(future: impl Future<Output = T>) -> T {
     let mut future = pin!(future);
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
@@ -109,7 +109,7 @@ fn wait<T>(future: impl Future<Output = T>) -> T {
 }
 
 #[test]
-fn a_registration_that_waits_for_probes_needs_no_runtime_of_its_caller() {
+fn a_registration_that_waits_for_probes_works_without_the_callers_runtime() {
     let mut setup = setup();
     setup.account.gateways = vec!["127.0.0.1:9".into(), "127.0.0.2:9".into()];
     let id = account_id(setup.account.clone()).expect("valid");
@@ -124,14 +124,14 @@ pub(crate) fn call_push() -> PushPayload {
 }
 
 #[test]
-fn a_push_right_after_the_start_rings_for_an_account_that_was_handed_over() {
+fn a_push_right_after_the_start_rings_for_an_account_given_at_the_start() {
     let client = client(vec![setup()]);
     let action = client.push(call_push(), Channel::FcmAndroid, PushHints::default()).expect("total");
     assert_eq!(action.kind, PushKind::IncomingCall { video: false });
 }
 
 #[test]
-fn a_push_makes_no_sound_without_an_account_and_after_the_log_out() {
+fn a_push_is_silent_without_an_account_and_after_the_log_out() {
     let silent = PushKind::Ignore { reason: IgnoreReason::LoggedOut };
     let nobody = client(Vec::new());
     let action = nobody.push(call_push(), Channel::FcmAndroid, PushHints::default()).expect("total");
@@ -144,7 +144,7 @@ fn a_push_makes_no_sound_without_an_account_and_after_the_log_out() {
 }
 
 #[test]
-fn an_account_that_is_not_there_is_an_error_of_its_own() {
+fn an_unknown_account_has_its_own_error() {
     let client = client(Vec::new());
     for id in ["", "no id", "0123456789abcdef"] {
         let error = wait(client.register(id.to_owned())).expect_err("there is none");
@@ -153,7 +153,7 @@ fn an_account_that_is_not_there_is_an_error_of_its_own() {
 }
 
 #[test]
-fn a_token_that_means_none_yet_is_ignored_and_a_bad_one_refused() {
+fn a_token_that_means_none_yet_is_ignored_and_an_invalid_one_is_refused() {
     let client = client(vec![setup()]);
     let id = account_id(alice()).expect("valid");
     let hand_over = |token: Option<&str>| wait(client.set_token(id.clone(), token.map(str::to_owned), None));
@@ -166,7 +166,7 @@ fn a_token_that_means_none_yet_is_ignored_and_a_bad_one_refused() {
 }
 
 #[test]
-fn an_account_that_is_added_later_is_told_with_its_id() {
+fn adding_an_account_later_returns_its_id() {
     let client = client(Vec::new());
     let id = account_id(alice()).expect("valid");
     assert_eq!(wait(client.add_account(setup())), Ok(id.clone()));
@@ -174,7 +174,7 @@ fn an_account_that_is_added_later_is_told_with_its_id() {
 }
 
 #[test]
-fn a_store_that_fails_is_an_event_and_a_listener_that_panics_another() {
+fn a_failing_store_and_a_panicking_listener_each_lead_to_an_event() {
     let client = made(Broken, vec![setup()], Some(Box::new(Broken))).expect("a client");
     let stream = client.events().expect("a stream");
     wait(client.unbind_push(account_id(alice()).expect("valid"))).expect("the client goes on");
@@ -189,7 +189,7 @@ fn a_store_that_fails_is_an_event_and_a_listener_that_panics_another() {
 }
 
 #[test]
-fn who_waits_is_told_of_the_end() {
+fn a_waiting_reader_learns_that_the_client_has_ended() {
     let client = client(vec![setup()]);
     let (first, second) = (client.events().expect("a stream"), client.events().expect("a stream"));
     second.cancel().expect("cancelled");
@@ -207,19 +207,19 @@ fn who_waits_is_told_of_the_end() {
     assert_eq!(action.kind, PushKind::IncomingCall { video: false });
 }
 
-/// Makes a client at each event, and tells what became of it.
+/// Makes a client at each event, and reports the result.
 struct Maker(mpsc::Sender<Option<SipWakeError>>);
 
 impl EventListener for Maker {
     fn on_event(&self, _: Event) -> Result<(), CallbackError> {
-        // The test may have seen enough.
+        // The test may have ended already.
         let _ = self.0.send(made(Records::default(), Vec::new(), None).err());
         Ok(())
     }
 }
 
 #[test]
-fn a_listener_cannot_make_a_client() {
+fn a_listener_cannot_create_a_client() {
     let (sender, made) = mpsc::channel();
     let maker = Box::new(Maker(sender));
     let client = self::made(Broken, vec![setup()], Some(maker)).expect("a client");
@@ -229,14 +229,14 @@ fn a_listener_cannot_make_a_client() {
 }
 
 #[test]
-fn a_client_cannot_be_made_where_it_would_wait_for_itself() {
+fn a_client_cannot_be_created_on_its_own_runtime() {
     let runtime = OwnRuntime::start().expect("a runtime");
     let error = runtime.block_on(async { made(Records::default(), Vec::new(), None).err() });
     assert!(matches!(error, Some(SipWakeError::Unavailable { .. })), "{error:?}");
 }
 
 #[test]
-fn a_call_that_is_not_there_is_an_error_whatever_is_asked_of_it() {
+fn every_request_for_an_unknown_call_is_an_error() {
     let client = client(vec![setup()]);
     let sdp = || SessionOffer { content_type: "application/sdp".into(), body: b"v=0".into() };
     for call in ["no uuid", "00000000-0000-0000-0000-000000000007"] {
@@ -290,6 +290,8 @@ fn a_client_with_a_decryptor_rings_for_a_sealed_push() {
         SipWakeClient::new(store, vec![setup()], None, options, None, decryptor, None, None).expect("a client");
     let action = client.push(crate::decryptor::tests::sealed(), Channel::FcmAndroid, PushHints::default());
     assert_eq!(action.expect("total").kind, PushKind::IncomingCall { video: false });
-    let action = client.push(call_push(), Channel::FcmAndroid, PushHints::default()).expect("total, though it throws");
+    let action = client
+        .push(call_push(), Channel::FcmAndroid, PushHints::default())
+        .expect("always a result, even if it throws");
     assert_eq!(action.kind, PushKind::IncomingCall { video: false });
 }

@@ -1,4 +1,4 @@
-//! Mizutech's `wsload` over HTTP/1.0: one request, one short answer, and the connection is closed.
+//! Mizutech's `wsload` over HTTP/1.0: one request and one short response, and the connection closes.
 
 use std::time::{Duration, Instant};
 
@@ -8,10 +8,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::transport::{Network, Stream};
 
-/// The longest answer that is read, head included.
+/// The longest response that is read, with its head.
 const MAX_ANSWER: usize = 8 * 1024;
 
-/// Asks the API on a gateway's host; `None` where that leads to no load.
+/// Asks the API on a gateway's host. `None` if that gives no load.
 pub(super) async fn ask(hop: &Hop, https: bool, port: Option<u16>, network: &Network) -> Option<(Load, Duration)> {
     let port = api_port(hop, https, port);
     let server = Hop {
@@ -41,7 +41,7 @@ fn standard_port(https: bool) -> u16 {
     if https { 443 } else { 80 }
 }
 
-/// The port that was given, else that of a WebSocket server, which speaks HTTP there already.
+/// The given port. Without one, the port of a WebSocket server, which already speaks HTTP there, or the standard one.
 fn api_port(hop: &Hop, https: bool, given: Option<u16>) -> u16 {
     let own = match (hop.transport, https) {
         (Transport::Wss, true) | (Transport::Ws, false) => hop.port,
@@ -50,7 +50,7 @@ fn api_port(hop: &Hop, https: bool, given: Option<u16>) -> u16 {
     given.or(own).unwrap_or_else(|| standard_port(https))
 }
 
-/// HTTP/1.0, so that the answer is not chunked.
+/// Uses HTTP/1.0, so that the response is not chunked.
 async fn exchange(mut stream: Stream, host: &str) -> Option<(Load, Duration)> {
     let request = format!(
         "GET /mvapireq/?apientry=wsload HTTP/1.0\r\nHost: {host}\r\nAccept: text/plain, */*\r\nConnection: close\r\n\r\n"
@@ -61,7 +61,7 @@ async fn exchange(mut stream: Stream, host: &str) -> Option<(Load, Duration)> {
     let mut answer = Vec::new();
     let mut piece = [0; 1024];
     loop {
-        // A server that cuts its TLS off without a word has still answered.
+        // A server that cuts off TLS without a close has still responded.
         let length = stream.read(&mut piece).await.unwrap_or(0);
         answer.extend_from_slice(&piece[..length]);
         let more = length > 0 && answer.len() <= MAX_ANSWER;
@@ -99,13 +99,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_load_is_read_out_of_the_answer() {
+    async fn the_load_is_read_from_the_response() {
         assert_eq!(told(b"HTTP/1.1 200 OK\r\nContent-Length: 22\r\n\r\nOK: WS Load: 2 type 1\r\n").await, Some(2));
         assert_eq!(told(b"HTTP/1.0 200 OK\r\n\r\nOK: WS Load: 4 type gateway").await, Some(4));
     }
 
     #[tokio::test]
-    async fn anything_else_is_no_load() {
+    async fn other_responses_give_no_load() {
         for answer in [
             "",
             "HTTP/1.1 404 Not Found\r\n\r\nOK: WS Load: 0 type 1",
@@ -119,14 +119,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_without_end_is_cut_off() {
+    async fn an_endless_response_is_cut_off() {
         let mut endless = b"HTTP/1.1 200 OK\r\n".to_vec();
         endless.resize(20_000, b'x');
         assert_eq!(told(&endless).await, None);
     }
 
     #[test]
-    fn the_api_is_where_the_app_says_or_http_is_spoken() {
+    fn the_api_port_is_the_apps_or_the_gateways_https_port_or_the_default() {
         let port = |gateway: &str, https, given| {
             let mut config = AccountConfig::new("alice@example.com", "secret");
             config.gateways = vec![gateway.into()];

@@ -1,4 +1,4 @@
-//! Asks the gateways of an account how busy they are, beside everything else.
+//! Asks the gateways of an account how busy they are, without delaying anything else.
 
 mod http;
 mod options;
@@ -17,24 +17,24 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::job::{Job, Work};
-use crate::task::{Handful, spawn};
+use crate::task::{Futures, spawn};
 use crate::trace::Trace;
 use crate::transport::Network;
 
-/// How long a gateway may take to answer a probe.
+/// How long a gateway may take to respond to a probe.
 const TIMEOUT: Duration = Duration::from_secs(2);
 /// How long the first registration waits for the probes.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
-/// Gateways are not asked again sooner.
+/// How long it takes until gateways are asked again.
 const EVERY: Duration = Duration::from_secs(300);
-/// Accounts whose gateways are asked.
+/// For how many accounts gateways are probed.
 const MAX_PROBED: usize = 64;
 
 /// How gateways are asked whether they are there and how busy they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Probe {
-    /// SIP OPTIONS over the gateway's own transport: it says whether a gateway answers, and how fast. Any answer will do except
+    /// SIP OPTIONS over the gateway's own transport: it says whether a gateway responds, and how fast. Any response will do except
     /// 408, 500, 503 and 504.
     Options,
     /// Mizutech's `wsload`, `GET /mvapireq/?apientry=wsload`: it says the load, from 0 to 4, too.
@@ -74,7 +74,7 @@ impl Probing {
         Self { probe, timeout: TIMEOUT, first_wait: FIRST_WAIT, every: EVERY }
     }
 
-    /// Sets how long a gateway may take to answer.
+    /// Sets how long a gateway may take to respond.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
@@ -102,13 +102,13 @@ impl Probing {
 pub struct GatewayHealth {
     /// Its place in the account's list.
     pub gateway: usize,
-    /// The load it told, from 0 (low) to 4 (as good as down); 0 for one that only answered, `None` for one that did not.
+    /// The load it told, from 0 (low) to 4 (counts as down); 0 for one that only responded, `None` for one that did not.
     pub load: Option<u8>,
     /// From the question to the answer, without the time to connect; how long was waited where none came.
     pub response_time: Duration,
 }
 
-/// What a probe needs to know of an account.
+/// What a probe needs to know about an account.
 #[derive(Clone)]
 pub(crate) struct Target {
     key: AccountKey,
@@ -134,18 +134,18 @@ pub(crate) struct Prober {
     network: Arc<Network>,
     trace: Option<Arc<dyn Trace>>,
     runtime: Handle,
-    /// Weak: a probe must not keep a client alive.
+    /// Weak, because a probe must not keep a client alive.
     jobs: mpsc::WeakSender<Job>,
     targets: Mutex<HashMap<AccountKey, (Target, Probed)>>,
 }
 
-/// When the gateways of an account were asked.
+/// When the gateways of an account were last probed.
 #[derive(Debug, Clone, Copy, Default)]
 enum Probed {
     #[default]
     Never,
     At(Instant),
-    /// On another network, where it meant something else.
+    /// On another network, where the result had another meaning.
     Elsewhere,
 }
 
@@ -175,17 +175,17 @@ impl Prober {
         targets.insert(key, (target, probed.unwrap_or_default()));
     }
 
-    /// Probes before a first registration, and waits for the answers a short while.
+    /// Probes before a first registration. Waits a short time for the results.
     pub(crate) async fn before_first(self: &Arc<Self>, key: &AccountKey) {
         let Some(settings) = &self.settings else { return };
         if let Some(target) = self.due(key, None) {
             let (prober, settings) = (self.clone(), settings.clone());
             let wait = async move {
                 let first_wait = settings.first_wait;
-                // What is not there in time continues in its own task.
+                // A probe that is not done in time continues in its own task.
                 let _ = timeout(first_wait, prober.probe_behind(target, settings)).await;
             };
-            // The caller may be on no runtime: the FFI's futures are polled by the app's language.
+            // The caller may not be on a runtime: the app's language polls the FFI's futures.
             let waited = {
                 let _inside = self.runtime.enter();
                 spawn(wait)
@@ -194,7 +194,7 @@ impl Prober {
         }
     }
 
-    /// What was found counts until the next registration, after which it is asked for again.
+    /// Lets the results count until the next registration. After that the gateways are probed again.
     pub(crate) fn network_changed(&self) {
         let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
         for (_, probed) in targets.values_mut() {
@@ -204,7 +204,7 @@ impl Prober {
         }
     }
 
-    /// Probes after each registration, not too often, until the client ends.
+    /// Probes after registrations, but not too often, until the client ends.
     pub(crate) async fn after_registrations(self: Arc<Self>, mut events: broadcast::Receiver<Event>) {
         let Some(settings) = self.settings.clone() else { return };
         loop {
@@ -220,7 +220,7 @@ impl Prober {
         }
     }
 
-    /// Probes all gateways of an account at once and tells the core; `None` for an unknown account.
+    /// Probes all gateways of an account at once, and tells the core. `None` for an unknown account.
     pub(crate) async fn now(&self, key: &AccountKey) -> Option<Vec<GatewayHealth>> {
         let target = {
             let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
@@ -232,7 +232,8 @@ impl Prober {
         Some(self.probe(&target, &settings).await)
     }
 
-    /// Returns the target if it has several gateways and was not probed before or, with a pause, not lately.
+    /// Returns the target if it has several gateways and was never probed. With a pause, also if the last probe is that
+    /// long ago.
     fn due(&self, key: &AccountKey, pause: Option<Duration>) -> Option<Target> {
         let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
         let (target, probed) = targets.get_mut(key)?;
@@ -253,7 +254,7 @@ impl Prober {
     }
 
     async fn probe(&self, target: &Target, settings: &Probing) -> Vec<GatewayHealth> {
-        let mut asked = Handful::new();
+        let mut asked = Futures::new();
         for (gateway, hop) in target.hops.iter().enumerate() {
             asked.push(async move {
                 let begun = Instant::now();

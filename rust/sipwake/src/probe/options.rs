@@ -14,15 +14,15 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant as Tick, sleep_until};
 
 use crate::trace::Trace;
-use crate::transport::{FlowHandle, Happening, Network, Up};
+use crate::transport::{FlowEvent, FlowHandle, Network, Up};
 
-/// RFC 3261 section 17.1.2.2: the first wait of timer E, and its longest.
+/// RFC 3261 section 17.1.2.2: the first wait of timer E, and its longest one.
 const T1: Duration = Duration::from_millis(500);
 const T2: Duration = Duration::from_secs(4);
-/// Not one of the core's.
+/// An id that the core does not use.
 const FLOW: FlowId = FlowId(u64::MAX);
 
-/// Asks a gateway; `None` when it cannot be reached, or says that it cannot serve. Never ends if nothing comes.
+/// Asks a gateway. `None` if it cannot be reached, or says that it cannot serve. Without a response it never ends.
 pub(super) async fn ask(
     hop: &Hop,
     aor: &str,
@@ -45,15 +45,15 @@ pub(super) async fn ask(
     loop {
         tokio::select! {
             happening = happenings.recv() => match happening?.1 {
-                Happening::Chosen(chosen) => transport = chosen,
-                Happening::Up(Up { local, .. }) => {
+                FlowEvent::Chosen(chosen) => transport = chosen,
+                FlowEvent::Up(Up { local, .. }) => {
                     request = build(transport, local, aor, registrar, &call_id)?;
                     (asked, wait) = (Instant::now(), T1);
                     again = (transport == Transport::Udp).then(|| Tick::now() + wait);
                     traced(true, &request);
                     flow.send(request.clone());
                 }
-                Happening::Input(bytes) => {
+                FlowEvent::Input(bytes) => {
                     traced(false, &bytes);
                     for code in codes(&bytes, transport, &mut framer, &call_id)? {
                         if code >= 200 {
@@ -61,8 +61,8 @@ pub(super) async fn ask(
                         }
                     }
                 }
-                Happening::Stranger(..) => {}
-                Happening::Down(_) => return None,
+                FlowEvent::Stranger(..) => {}
+                FlowEvent::Down(_) => return None,
             },
             () = sleep_until(again.unwrap_or_else(Tick::now)), if again.is_some() => {
                 wait = (2 * wait).min(T2);
@@ -74,12 +74,13 @@ pub(super) async fn ask(
     }
 }
 
-/// The codes that make a REGISTER go to another gateway say that this one is down. Any other shows that it works.
+/// Statuses that would send a REGISTER to another gateway mean that this one is down. Any other one shows that it
+/// works.
 fn load(code: u16) -> Option<Load> {
     (!matches!(code, 408 | 500 | 503 | 504)).then_some(Load::LOW)
 }
 
-/// Returns the status codes of the answers to this call; `None` when the stream cannot be read any further.
+/// Returns the statuses of the responses to this call. `None` if the stream can no longer be read.
 fn codes(bytes: &[u8], transport: Transport, framer: &mut Framer, call_id: &str) -> Option<Vec<u16>> {
     let mut messages = Vec::new();
     if transport == Transport::Udp || transport.is_websocket() {
@@ -97,7 +98,7 @@ fn codes(bytes: &[u8], transport: Transport, framer: &mut Framer, call_id: &str)
 }
 
 fn build(transport: Transport, local: SocketAddr, aor: &str, registrar: &str, call_id: &str) -> Option<Vec<u8>> {
-    // RFC 7118 section 5: a browser does not know its address, so nobody expects one.
+    // RFC 7118 section 5: a browser does not know its address, so no server expects one.
     let sent_by = if transport.is_websocket() { format!("{}.invalid", token()) } else { local.to_string() };
     Builder::request(&Method::Options, registrar)
         .header("Via", &format!("SIP/2.0/{} {sent_by};branch=z9hG4bK{};rport", transport.via(), token()))
@@ -112,7 +113,7 @@ fn build(transport: Transport, local: SocketAddr, aor: &str, registrar: &str, ca
 
 fn token() -> String {
     let mut bytes = [0; 8];
-    getrandom::fill(&mut bytes).expect("every platform of ours has a random source");
+    getrandom::fill(&mut bytes).expect("every supported platform has a random source");
     bytes.iter().fold(String::new(), |mut text, byte| {
         write!(text, "{byte:02x}").expect("writing to a String cannot fail");
         text

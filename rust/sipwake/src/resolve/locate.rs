@@ -8,15 +8,15 @@ use sipwake_core::account::{Hop, Transport};
 use sipwake_core::sip::Host;
 
 use super::select;
-use super::{Resolver, Srv, Way};
+use super::{Located, Resolver, Srv};
 
-/// Addresses that are tried of one hop.
+/// How many addresses of one hop are tried.
 pub(super) const MAX_ADDRESSES: usize = 16;
-/// SRV targets that are looked up.
+/// How many SRV targets are looked up.
 const MAX_TARGETS: usize = 8;
 
-/// The transports that a hop may be reached over, the default first. The DNS only chooses if neither the app nor the
-/// URI named one (RFC 3263 section 4.1). It never leads from a secure transport to a clear one.
+/// The transports for a hop, the default first. The DNS chooses only if neither the app nor the URI named one (RFC 3263
+/// section 4.1). It never leads from a transport with TLS to one without.
 pub(super) fn candidates(hop: &Hop) -> &'static [Transport] {
     match hop.transport {
         Transport::Udp if !hop.explicit_transport && cfg!(feature = "tls") => {
@@ -30,9 +30,10 @@ pub(super) fn candidates(hop: &Hop) -> &'static [Transport] {
     }
 }
 
-/// RFC 3263 section 4. What can be asked at once is: the names of SRV records are guessed while NAPTR is asked for, and the
-/// domain's own addresses beside both, so that a cold wake waits for the DNS once, or twice where SRV records lead elsewhere.
-pub(super) fn find(resolver: &dyn Resolver, hop: &Hop) -> Option<Way> {
+/// Locates a hop (RFC 3263 section 4). It asks as much as possible at once: NAPTR, the SRV records under their usual
+/// names, and the domain's own addresses. So a cold wake waits for the DNS once, or twice if SRV records lead to other
+/// names.
+pub(super) fn find(resolver: &dyn Resolver, hop: &Hop) -> Option<Located> {
     let Host::Name(name) = &hop.host else { return None };
     let candidates = if hop.port.is_none() { candidates(hop) } else { &[] };
     let asks_naptr = !candidates.is_empty() && !hop.explicit_transport;
@@ -65,10 +66,10 @@ pub(super) fn find(resolver: &dyn Resolver, hop: &Hop) -> Option<Way> {
         }
         let addresses = addresses_of(resolver, &select::order(records, random_below));
         if !addresses.is_empty() {
-            return Some(Way { transport, addresses });
+            return Some(Located { transport, addresses });
         }
     }
-    // Where the domain's own addresses are all that remains, a service that it denies is not sought there.
+    // Only the domain's own addresses are left. They are not used for a service that the domain says it does not have.
     let transport = match candidates.iter().find(|candidate| !absent.contains(candidate)) {
         Some(candidate) => *candidate,
         None if candidates.is_empty() => hop.transport,
@@ -76,7 +77,7 @@ pub(super) fn find(resolver: &dyn Resolver, hop: &Hop) -> Option<Way> {
     };
     let port = hop.port.unwrap_or(transport.default_port());
     let addresses: Vec<_> = own.into_iter().take(MAX_ADDRESSES).map(|ip| SocketAddr::new(ip, port)).collect();
-    (!addresses.is_empty()).then_some(Way { transport, addresses })
+    (!addresses.is_empty()).then_some(Located { transport, addresses })
 }
 
 /// Looks up all targets at once.
@@ -85,7 +86,12 @@ fn addresses_of(resolver: &dyn Resolver, targets: &[Srv]) -> Vec<SocketAddr> {
         targets.iter().take(MAX_TARGETS).map(|target| (target, Vec::new())).collect();
     scope(|scope| {
         for (target, ips) in &mut found {
-            beside(scope, Box::new(|| *ips = resolver.addresses(target.target.trim_end_matches('.'))));
+            let name = target.target.trim_end_matches('.');
+            // RFC 2782 wants a name. Where there is an address, a resolver need not be asked.
+            match name.parse() {
+                Ok(ip) => ips.push(ip),
+                Err(_) => beside(scope, Box::new(|| *ips = resolver.addresses(name))),
+            }
         }
     });
     let mut addresses = Vec::new();
@@ -96,7 +102,7 @@ fn addresses_of(resolver: &dyn Resolver, targets: &[Srv]) -> Vec<SocketAddr> {
     addresses
 }
 
-/// Asks on a separate thread. A resolver that panics has no answer.
+/// Asks on a separate thread. A resolver that panics gives no result.
 fn beside<'scope>(scope: &'scope Scope<'scope, '_>, ask: Box<dyn FnOnce() + Send + 'scope>) {
     scope.spawn(|| drop(catch_unwind(AssertUnwindSafe(ask))));
 }
@@ -144,6 +150,7 @@ pub(super) mod tests {
                 "_sip._tcp.tcponly.example.com" => vec![srv(1, 5062, "one.example.com")],
                 "_sips._tcp.secure.example.com" => vec![srv(1, 5071, "one.example.com")],
                 "_sip._udp.secure.example.com" => vec![srv(1, 5072, "one.example.com")],
+                "_sip._udp.literal.example.com" => vec![srv(1, 5063, "192.0.2.44"), srv(2, 5064, "2001:db8::44")],
                 "special.example.com" => vec![srv(1, 7000, "two.example.com")],
                 "_sip._udp.noudp.example.com" | "_sip._udp.nothing.example.com" => vec![srv(0, 0, ".")],
                 "_sip._tcp.nothing.example.com" | "_sips._tcp.nothing.example.com" => vec![srv(0, 0, ".")],
@@ -180,8 +187,8 @@ pub(super) mod tests {
     }
 
     fn found(server: &str, transport: Option<Transport>) -> Vec<String> {
-        let way = find(&Zone::default(), &hop(server, transport));
-        way.map(|way| way.addresses.iter().map(ToString::to_string).collect()).unwrap_or_default()
+        let located = find(&Zone::default(), &hop(server, transport));
+        located.map(|located| located.addresses.iter().map(ToString::to_string).collect()).unwrap_or_default()
     }
 
     #[test]
@@ -192,9 +199,15 @@ pub(super) mod tests {
         assert_eq!(found("wss://example.com/ws", None), ["192.0.2.1:443"]);
     }
 
+    #[test]
+    fn an_srv_target_that_is_an_address_needs_no_resolver() {
+        let addresses = found("literal.example.com", Some(Transport::Udp));
+        assert_eq!(addresses, ["192.0.2.44:5063", "[2001:db8::44]:5064"]);
+    }
+
     fn chosen(server: &str) -> (Transport, String) {
-        let way = find(&Zone::default(), &hop(server, None)).expect("it has an address");
-        (way.transport, way.addresses[0].to_string())
+        let located = find(&Zone::default(), &hop(server, None)).expect("it has an address");
+        (located.transport, located.addresses[0].to_string())
     }
 
     #[test]
@@ -204,13 +217,16 @@ pub(super) mod tests {
             (Transport::Udp, "[2001:db8::2]:7000".into()),
             "the first has no target"
         );
-        assert!(found("naptr.example.com", Some(Transport::Udp)).is_empty(), "given, so not looked up");
+        assert!(
+            found("naptr.example.com", Some(Transport::Udp)).is_empty(),
+            "it was configured, so it is not looked up"
+        );
         #[cfg(feature = "tls")]
         assert_eq!(chosen("secure.example.com"), (Transport::Tls, "192.0.2.11:5071".into()));
     }
 
     #[test]
-    fn srv_records_choose_it_where_there_is_no_naptr_and_udp_is_what_remains() {
+    fn without_naptr_records_srv_records_choose_the_transport_and_udp_is_the_fallback() {
         assert_eq!(chosen("tcponly.example.com"), (Transport::Tcp, "192.0.2.11:5062".into()));
         assert_eq!(chosen("example.com"), (Transport::Udp, "192.0.2.11:5061".into()));
         assert_eq!(chosen("one.example.com"), (Transport::Udp, "192.0.2.11:5060".into()));
@@ -218,12 +234,12 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_service_that_the_domain_denies_is_not_sought_at_its_own_addresses() {
+    fn a_service_that_the_domain_denies_is_not_tried_at_the_domains_addresses() {
         assert!(found("noudp.example.com", Some(Transport::Udp)).is_empty());
         assert_eq!(found("noudp.example.com", Some(Transport::Tcp)), ["192.0.2.1:5060"]);
         assert_eq!(chosen("noudp.example.com"), (Transport::Tcp, "192.0.2.1:5060".into()));
         assert!(found("nothing.example.com", None).is_empty());
-        assert_eq!(found("nothing.example.com:5060", None), ["192.0.2.1:5060"], "a port asks for no service");
+        assert_eq!(found("nothing.example.com:5060", None), ["192.0.2.1:5060"], "with a port there is no SRV query");
     }
 
     #[test]
@@ -232,10 +248,10 @@ pub(super) mod tests {
         config.transport = None;
         let hop = Account::parse(config).expect("valid").hops()[0].clone();
         assert!(!hop.explicit_transport);
-        assert_eq!(find(&Zone::default(), &hop), None, "the clear services of the domain do not count");
+        assert_eq!(find(&Zone::default(), &hop), None, "the domain's services without TLS do not count");
     }
 
-    /// Has more of everything than anybody needs, and counts what it is asked.
+    /// Has more of everything than anybody needs, and counts the questions.
     #[derive(Default)]
     struct Flood {
         hosts: AtomicUsize,
@@ -268,16 +284,16 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn of_too_many_records_and_addresses_the_first_are_used() {
+    fn of_too_many_records_and_addresses_only_the_first_are_used() {
         let flood = Flood { with_targets: true, ..Flood::default() };
-        let way = find(&flood, &hop("example.com", Some(Transport::Udp))).expect("it has addresses");
-        assert_eq!(way.addresses.len(), MAX_ADDRESSES);
-        // The domain itself is looked up beside the targets.
+        let located = find(&flood, &hop("example.com", Some(Transport::Udp))).expect("it has addresses");
+        assert_eq!(located.addresses.len(), MAX_ADDRESSES);
+        // The domain itself is looked up, too.
         assert_eq!(flood.hosts.load(Ordering::SeqCst), MAX_TARGETS + 1);
 
         let flood = Flood::default();
-        let way = find(&flood, &hop("example.com", None)).expect("it has addresses");
-        assert_eq!(way.addresses.len(), MAX_ADDRESSES, "those of the domain");
+        let located = find(&flood, &hop("example.com", None)).expect("it has addresses");
+        assert_eq!(located.addresses.len(), MAX_ADDRESSES, "those of the domain");
         let guessed = candidates(&hop("example.com", None)).len();
         assert_eq!(flood.services.load(Ordering::SeqCst), guessed + MAX_TARGETS);
     }
@@ -300,13 +316,13 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn questions_that_make_a_resolver_panic_have_no_answer() {
-        let way = find(&Fragile, &hop("example.com", None)).expect("it has an address");
-        assert_eq!(way.addresses[0].to_string(), "192.0.2.1:5060");
+    fn a_question_that_makes_a_resolver_panic_has_no_answer() {
+        let located = find(&Fragile, &hop("example.com", None)).expect("it has an address");
+        assert_eq!(located.addresses[0].to_string(), "192.0.2.1:5060");
     }
 
     #[test]
-    fn srv_records_whose_targets_have_no_address_are_not_the_end() {
+    fn srv_records_whose_targets_have_no_address_do_not_end_the_search() {
         assert_eq!(found("example.com", Some(Transport::Tls)), ["192.0.2.1:5061"]);
     }
 }

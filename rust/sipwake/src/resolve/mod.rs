@@ -16,23 +16,29 @@ use std::time::{Duration, Instant};
 use sipwake_core::account::{Hop, Transport};
 use sipwake_core::event::FlowError;
 use tokio::sync::oneshot;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
+use crate::task::Futures;
 use locate::{MAX_ADDRESSES, find};
 pub use select::{Naptr, Srv};
 
-/// Hops whose addresses are remembered; addresses that did not answer.
+/// How many hops, and how many silent addresses, are remembered.
 const MAX_REMEMBERED: usize = 32;
-/// Hops that are looked up at once, each on a thread: a resolver that never returns gives none back.
+/// How many hops are looked up at once, each on a thread. A resolver that never returns keeps its thread.
 const MAX_LOOK_UPS: usize = 64;
 /// How long the DNS may take for one hop.
 const LOOK_UP: Duration = Duration::from_secs(10);
-/// How long an address that did not answer comes after the others.
+/// After this time the DNS is asked again, at the same time: a query or its response may be lost.
+const LOOK_AGAIN: Duration = Duration::from_secs(4);
+/// For how long an address that did not respond comes after the others.
 const SILENT: Duration = Duration::from_secs(600);
-/// How long an address may leave a request unanswered while there is another one: four transmissions over UDP at the default
-/// timers. RFC 3263 section 4.3 would wait for timer F, 32 seconds, in which an announced call is lost.
-const PATIENCE: Duration = Duration::from_secs(4);
-/// The same for an address that is known to answer late.
+/// How long an address may leave a request without a response if there is another one: four transmissions over UDP with
+/// the default timers. RFC 3263 section 4.3 would wait for timer F, 32 seconds. An announced call would be lost by
+/// then.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(4);
+/// How long a response may take that does not count as late.
+const SLOW: Duration = Duration::from_millis(125);
+/// The longest that an address may take that is known to respond late.
 const LONGEST_PATIENCE: Duration = Duration::from_secs(32);
 
 /// Looks names up. Each call may block. It runs on its own thread, and several run at once. No answer is an empty one;
@@ -110,31 +116,31 @@ impl Resolver for SystemResolver {
     }
 }
 
-/// The addresses that were found before, by hop: a wake uses them at once.
+/// The known addresses of each hop. A wake uses them at once.
 pub(crate) struct Addresses {
     resolver: Arc<dyn Resolver>,
-    known: Arc<Mutex<HashMap<Hop, Way>>>,
-    /// Held by each thread that looks something up.
+    known: Arc<Mutex<HashMap<Hop, Located>>>,
+    /// Each thread that looks something up holds a clone.
     looking_up: Arc<()>,
-    /// Addresses that did not answer: they come last for a while.
+    /// Addresses that did not respond. They come last for a while.
     silent: Mutex<HashMap<SocketAddr, Instant>>,
-    /// Addresses that answer late, and how long they may take.
+    /// Addresses that respond late, and how long they may take.
     slow: Mutex<HashMap<SocketAddr, Duration>>,
     nat64: Mutex<Option<Vec<nat64::Prefix>>>,
-    /// Whether this network leads to an IPv4 address.
+    /// Whether this network has a route to an address.
     reaches: fn(SocketAddr) -> bool,
 }
 
-/// How a hop is reached: the transport is the hop's own unless the account left it to the DNS.
+/// How to reach a hop. The transport is the hop's own, unless the account left it to the DNS.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Way {
+pub(crate) struct Located {
     pub(crate) transport: Transport,
     pub(crate) addresses: Vec<SocketAddr>,
 }
 
-/// The way to a hop, and whether it is from before.
+/// The addresses of a hop, and whether they are from an earlier look-up.
 pub(crate) struct Found {
-    pub(crate) way: Way,
+    pub(crate) located: Located,
     pub(crate) remembered: bool,
 }
 
@@ -151,31 +157,47 @@ impl Addresses {
         }
     }
 
-    /// Returns what was found before and looks it up again in the background; without it, looks it up.
+    /// Returns the known addresses, and looks them up again in the background. If there are none, looks them up first.
     pub(crate) async fn of(&self, hop: &Hop) -> Result<Found, FlowError> {
         if let Some(ip) = hop.host.ip() {
             let address = SocketAddr::new(ip, hop.port.unwrap_or(hop.transport.default_port()));
-            let way = Way { transport: hop.transport, addresses: vec![address] };
-            return Ok(Found { way: self.here(way).await, remembered: false });
+            let located = Located { transport: hop.transport, addresses: vec![address] };
+            return Ok(Found { located: self.here(located).await, remembered: false });
         }
         let known = locked(&self.known).get(hop).cloned();
-        if let Some(way) = known {
+        if let Some(located) = known {
             drop(self.look_up_behind(hop));
-            return Ok(Found { way: self.here(way).await, remembered: true });
+            return Ok(Found { located: self.here(located).await, remembered: true });
         }
-        self.look_up(hop).await.map(|way| Found { way, remembered: false })
+        self.look_up(hop).await.map(|located| Found { located, remembered: false })
     }
 
-    /// Looks a hop up, whatever was found before.
-    pub(crate) async fn look_up(&self, hop: &Hop) -> Result<Way, FlowError> {
-        // A resolver that panics, or never returns, is one that knows nothing.
-        match timeout(LOOK_UP, self.look_up_behind(hop)).await {
-            Ok(Ok(Some(way))) => Ok(self.here(way).await),
+    /// Looks a hop up, even if its addresses are known.
+    pub(crate) async fn look_up(&self, hop: &Hop) -> Result<Located, FlowError> {
+        // A resolver that panics or never returns counts as one without a result.
+        let search = async {
+            let mut asked = Futures::new();
+            asked.push(self.look_up_behind(hop));
+            let mut again = false;
+            loop {
+                tokio::select! {
+                    found = asked.next() => if let Ok(Some(located)) = found? {
+                        return Some(located);
+                    },
+                    () = sleep(LOOK_AGAIN), if !again => {
+                        again = true;
+                        asked.push(self.look_up_behind(hop));
+                    }
+                }
+            }
+        };
+        match timeout(LOOK_UP, search).await {
+            Ok(Some(located)) => Ok(self.here(located).await),
             _ => Err(FlowError::Unresolved),
         }
     }
 
-    /// Notes that an address did not answer.
+    /// Notes that an address did not respond.
     pub(crate) fn failed(&self, address: SocketAddr) {
         let mut silent = locked(&self.silent);
         if silent.len() >= MAX_REMEMBERED && !silent.contains_key(&address) {
@@ -184,11 +206,11 @@ impl Addresses {
         silent.insert(address, Instant::now());
     }
 
-    /// Notes how long an address took to answer.
+    /// Notes how long an address took to respond.
     pub(crate) fn answered(&self, address: SocketAddr, took: Duration) {
         locked(&self.silent).remove(&address);
         let mut slow = locked(&self.slow);
-        if took > PATIENCE / 2 {
+        if took > SLOW {
             if slow.len() >= MAX_REMEMBERED && !slow.contains_key(&address) {
                 *slow = HashMap::default();
             }
@@ -198,17 +220,18 @@ impl Addresses {
         }
     }
 
-    /// How long an address may leave a request unanswered while there is another one.
-    pub(crate) fn patience(&self, address: SocketAddr) -> Duration {
-        locked(&self.slow).get(&address).copied().unwrap_or(PATIENCE).max(PATIENCE)
+    /// How long an address may leave a request without a response if there is another one. One that is known to
+    /// respond late may take longer than the others.
+    pub(crate) fn patience(&self, address: SocketAddr, others: Duration) -> Duration {
+        locked(&self.slow).get(&address).copied().unwrap_or(others).max(others)
     }
 
-    /// Whether an address did not answer when it was asked last.
+    /// Whether an address did not respond the last time.
     pub(crate) fn is_silent(&self, address: SocketAddr) -> bool {
         locked(&self.silent).get(&address).is_some_and(|since| since.elapsed() < SILENT)
     }
 
-    /// Forgets everything: another network may have other answers.
+    /// Forgets everything, because another network may give other results.
     pub(crate) fn forget(&self) {
         *locked(&self.known) = HashMap::default();
         *locked(&self.silent) = HashMap::default();
@@ -216,26 +239,26 @@ impl Addresses {
         *locked(&self.nat64) = None;
     }
 
-    /// Fits a way to this network: through NAT64 where only IPv6 leads out, and silent addresses last.
-    async fn here(&self, mut way: Way) -> Way {
+    /// Adapts the addresses to this network. If only IPv6 works, they go through NAT64. Silent addresses come last.
+    async fn here(&self, mut located: Located) -> Located {
         let stranded = |address: &SocketAddr| address.is_ipv4() && !(self.reaches)(*address);
-        if !way.addresses.is_empty() && way.addresses.iter().all(stranded) {
+        if !located.addresses.is_empty() && located.addresses.iter().all(stranded) {
             let prefixes = self.nat64_prefixes().await;
             let mut through = Vec::new();
-            for address in &way.addresses {
+            for address in &located.addresses {
                 for ip in prefixes.iter().filter_map(|prefix| prefix.address(address.ip())) {
                     through.push(SocketAddr::new(ip, address.port()));
                 }
             }
             through.truncate(MAX_ADDRESSES);
             if !through.is_empty() {
-                way.addresses = through;
+                located.addresses = through;
             }
         }
         let (last, mut first): (Vec<_>, Vec<_>) =
-            way.addresses.into_iter().partition(|address| self.is_silent(*address));
+            located.addresses.into_iter().partition(|address| self.is_silent(*address));
         first.extend(last);
-        Way { addresses: first, ..way }
+        Located { addresses: first, ..located }
     }
 
     async fn nat64_prefixes(&self) -> Vec<nat64::Prefix> {
@@ -250,20 +273,20 @@ impl Addresses {
         prefixes
     }
 
-    fn look_up_behind(&self, hop: &Hop) -> oneshot::Receiver<Option<Way>> {
+    fn look_up_behind(&self, hop: &Hop) -> oneshot::Receiver<Option<Located>> {
         let (resolver, known, hop) = (self.resolver.clone(), self.known.clone(), hop.clone());
         self.aside(move || {
-            let way = find(&*resolver, &hop)?;
+            let located = find(&*resolver, &hop)?;
             let mut known = locked(&known);
             if known.len() >= MAX_REMEMBERED && !known.contains_key(&hop) {
                 *known = HashMap::default();
             }
-            known.insert(hop, way.clone());
-            Some(way)
+            known.insert(hop, located.clone());
+            Some(located)
         })
     }
 
-    /// Asks on a separate thread. There is no answer if the resolver panics, or if too many threads already wait for
+    /// Asks on a separate thread. There is no result if the resolver panics, or if too many threads already wait for
     /// it.
     fn aside<T: Send + 'static>(&self, ask: impl FnOnce() -> T + Send + 'static) -> oneshot::Receiver<T> {
         let (answer, answered) = oneshot::channel();
@@ -293,7 +316,7 @@ mod tests {
     use super::locate::tests::{Zone, hop};
     use super::*;
 
-    /// A resolver whose answers come only once all questions that need no answer are asked.
+    /// A resolver that responds only after all questions were asked that can be asked at once.
     struct Together(std::sync::Barrier);
 
     impl Resolver for Together {
@@ -317,14 +340,15 @@ mod tests {
 
     #[tokio::test]
     async fn a_cold_wake_waits_for_the_dns_once() {
-        // NAPTR, the domain's addresses, and SRV for each transport; asked one after the other, none would come back.
+        // NAPTR, the domain's addresses, and SRV for each transport. If they were asked one after the other, none would
+        // return.
         let questions = 2 + candidates(&hop("example.com", None)).len();
         let addresses = Addresses::new(Arc::new(Together(std::sync::Barrier::new(questions))));
         let found = addresses.of(&hop("example.com", None)).await.expect("it has an address");
-        assert_eq!(found.way.addresses, ["192.0.2.1:5060".parse().expect("an address")]);
+        assert_eq!(found.located.addresses, ["192.0.2.1:5060".parse().expect("an address")]);
     }
 
-    /// Knows one prefix, and no name but the one that shows it.
+    /// Knows one prefix, and only the name that shows it.
     struct Nat64(AtomicUsize);
 
     impl Resolver for Nat64 {
@@ -342,21 +366,21 @@ mod tests {
         addresses.reaches = |_| false;
         for _ in 0..2 {
             let literal = addresses.of(&hop("192.0.2.33:5070", None)).await.expect("an address");
-            assert_eq!(literal.way.addresses, ["[64:ff9b::c000:221]:5070".parse().expect("an address")]);
+            assert_eq!(literal.located.addresses, ["[64:ff9b::c000:221]:5070".parse().expect("an address")]);
         }
         assert_eq!(zone.0.load(Ordering::SeqCst), 1, "the prefix is asked for once");
         addresses.forget();
         addresses.reaches = |_| true;
         let literal = addresses.of(&hop("192.0.2.33:5070", None)).await.expect("an address");
-        assert_eq!(literal.way.addresses, ["192.0.2.33:5070".parse().expect("an address")]);
-        assert_eq!(zone.0.load(Ordering::SeqCst), 1, "and only where it is needed");
+        assert_eq!(literal.located.addresses, ["192.0.2.33:5070".parse().expect("an address")]);
+        assert_eq!(zone.0.load(Ordering::SeqCst), 1, "and only if it is needed");
     }
 
     #[tokio::test]
     async fn an_address_that_did_not_answer_comes_last_until_the_network_changes() {
         let addresses = Addresses::new(Arc::new(Zone::default()));
         let hop = hop("example.com", Some(Transport::Udp));
-        let order = async || addresses.of(&hop).await.expect("it has addresses").way.addresses;
+        let order = async || addresses.of(&hop).await.expect("it has addresses").located.addresses;
         let first = order().await;
         addresses.failed(first[0]);
         assert_eq!(order().await, [first[1], first[0]]);
@@ -365,7 +389,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_resolver_that_panics_knows_nothing() {
+    async fn a_resolver_that_panics_counts_as_one_without_an_answer() {
         struct Panics;
         impl Resolver for Panics {
             fn addresses(&self, _: &str) -> Vec<IpAddr> {
@@ -377,12 +401,31 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_resolver_that_never_returns_holds_64_threads_and_no_more() {
+    async fn a_question_without_an_answer_is_asked_again() {
+        struct LosesOne(Mutex<Option<std::sync::mpsc::Receiver<()>>>);
+        impl Resolver for LosesOne {
+            fn addresses(&self, _: &str) -> Vec<IpAddr> {
+                let first = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+                // It returns at the end of the test.
+                if let Some(end) = first {
+                    let _ = end.recv();
+                }
+                vec!["192.0.2.1".parse().expect("an address")]
+            }
+        }
+        let (_end, ended) = std::sync::mpsc::channel();
+        let addresses = Addresses::new(Arc::new(LosesOne(Mutex::new(Some(ended)))));
+        let found = addresses.look_up(&hop("example.com:5060", None)).await.expect("the second response came");
+        assert_eq!(found.addresses, ["192.0.2.1:5060".parse().expect("an address")]);
+    }
+
+    #[tokio::test]
+    async fn a_resolver_that_never_returns_takes_at_most_64_threads() {
         struct Hangs(Mutex<Option<std::sync::mpsc::Receiver<()>>>, AtomicUsize);
         impl Resolver for Hangs {
             fn addresses(&self, _: &str) -> Vec<IpAddr> {
                 self.1.fetch_add(1, Ordering::SeqCst);
-                // The first one waits for the end of the test, the others for the first one.
+                // The first one waits for the end of the test, and the others wait for the first one.
                 let end = self.0.lock().unwrap_or_else(PoisonError::into_inner);
                 let _ = end.as_ref().map(std::sync::mpsc::Receiver::recv);
                 Vec::new()
@@ -403,7 +446,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_found_before_is_used_at_once_and_looked_up_behind() {
+    async fn a_known_address_is_used_at_once_and_looked_up_again_in_the_background() {
         let zone = Arc::new(Zone::default());
         let addresses = Addresses::new(zone.clone());
         let hop = hop("example.com:5060", None);
@@ -421,7 +464,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn names_and_silent_addresses_are_remembered_only_so_far() {
+    async fn the_numbers_of_remembered_names_and_silent_addresses_are_bounded() {
         struct Any;
         impl Resolver for Any {
             fn addresses(&self, _: &str) -> Vec<IpAddr> {
@@ -434,11 +477,11 @@ mod tests {
             addresses.of(&name(number)).await.expect("it has an address");
         }
         addresses.look_up(&name(0)).await.expect("it has an address");
-        assert_eq!(locked(&addresses.known).len(), MAX_REMEMBERED, "a known name drives no other out");
+        assert_eq!(locked(&addresses.known).len(), MAX_REMEMBERED, "a known name does not remove another one");
         for number in MAX_REMEMBERED..10 * MAX_REMEMBERED {
             let hop = name(number);
             assert!(!addresses.of(&hop).await.expect("it has an address").remembered);
-            // Found, and looked up behind that.
+            // It is known, and looked up again in the background.
             addresses.of(&hop).await.expect("it has an address");
             addresses.failed(SocketAddr::from(([192, 0, 2, 1], number as u16)));
             assert!(locked(&addresses.known).len() <= MAX_REMEMBERED);
@@ -448,11 +491,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn literal_addresses_ask_nobody() {
+    async fn literal_addresses_need_no_resolver() {
         let zone = Arc::new(Zone::default());
         let addresses = Addresses::new(zone.clone());
         let literal = addresses.of(&hop("[2001:db8::9]", Some(Transport::Tls))).await.expect("an address");
-        assert_eq!(literal.way.addresses, ["[2001:db8::9]:5061".parse().expect("an address")]);
+        assert_eq!(literal.located.addresses, ["[2001:db8::9]:5061".parse().expect("an address")]);
         assert_eq!(zone.asked.load(Ordering::SeqCst), 0);
     }
 }

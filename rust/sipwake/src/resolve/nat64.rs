@@ -1,16 +1,18 @@
-//! IPv4 servers on a network that has IPv6 only: through its NAT64, whose prefix is learnt from a well-known name.
+//! IPv4 servers on a network that has only IPv6. They are reached through its NAT64. A well-known name shows the
+//! prefix.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
-/// RFC 7050 section 2.2: has IPv4 addresses only; where it has IPv6 addresses, DNS64 has made them.
+/// RFC 7050 section 2.2: this name has only IPv4 addresses. If it has IPv6 addresses, DNS64 has made them.
 pub(super) const WELL_KNOWN_NAME: &str = "ipv4only.arpa";
 /// RFC 7050 section 2.2: the addresses of that name.
 const WELL_KNOWN_ADDRESSES: [Ipv4Addr; 2] = [Ipv4Addr::new(192, 0, 0, 170), Ipv4Addr::new(192, 0, 0, 171)];
-/// RFC 6052 section 2.2: the lengths that a prefix may have, in bytes, longest first (RFC 7050 section 3 wants one place only).
+/// RFC 6052 section 2.2: the possible lengths of a prefix, in bytes. The longest comes first, because RFC 7050 section
+/// 3 wants only one place.
 const LENGTHS: [usize; 6] = [12, 8, 7, 6, 5, 4];
-/// RFC 6052 section 2.2: bits 64 to 71 are zero and skipped by the IPv4 address.
+/// RFC 6052 section 2.2: bits 64 to 71 are zero, and the IPv4 address skips them.
 const RESERVED: usize = 8;
-/// Prefixes of one network.
+/// How many prefixes of one network are used.
 const MAX_PREFIXES: usize = 4;
 
 /// The prefix of a NAT64.
@@ -21,7 +23,7 @@ pub(super) struct Prefix {
 }
 
 impl Prefix {
-    /// Returns the IPv6 address of an IPv4 server; `None` for what needs no translation, or must not have one.
+    /// Returns the IPv6 address for an IPv4 server. `None` if the address needs no translation, or must not have one.
     pub(super) fn address(&self, ip: IpAddr) -> Option<IpAddr> {
         let IpAddr::V4(v4) = ip else { return None };
         let local =
@@ -34,12 +36,12 @@ impl Prefix {
     }
 }
 
-/// The bytes of an IPv6 address that hold the IPv4 address behind a prefix of this length.
+/// The bytes of an IPv6 address that hold the IPv4 address after a prefix of this length.
 fn places(length: usize) -> impl Iterator<Item = usize> {
     (length..16).filter(|place| *place != RESERVED).take(4)
 }
 
-/// Reads the prefixes out of the addresses of [`WELL_KNOWN_NAME`].
+/// Reads the prefixes from the addresses of [`WELL_KNOWN_NAME`].
 pub(super) fn prefixes(addresses: &[IpAddr]) -> Vec<Prefix> {
     let mut found = Vec::new();
     for address in addresses {
@@ -62,7 +64,7 @@ pub(super) fn prefixes(addresses: &[IpAddr]) -> Vec<Prefix> {
     found
 }
 
-/// Asks the routing table; nothing is sent.
+/// Asks the routing table. Nothing is sent.
 pub(super) fn has_route(address: SocketAddr) -> bool {
     UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).and_then(|socket| socket.connect(address)).is_ok()
 }
@@ -77,9 +79,9 @@ mod tests {
         text.parse().expect("an address")
     }
 
-    /// The table of RFC 6052 section 2.4, each prefix as `ipv4only.arpa` shows it.
+    /// The table of RFC 6052 section 2.4. Each prefix is shown as in an address of `ipv4only.arpa`.
     #[test]
-    fn an_ipv4_address_stands_where_rfc_6052_puts_it() {
+    fn an_ipv4_address_is_where_rfc_6052_puts_it() {
         for (shown, expected) in [
             ("2001:db8:c000:aa::", "2001:db8:c000:221::"),
             ("2001:db8:1c0:0:aa::", "2001:db8:1c0:2:21::"),
@@ -96,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_prefix_is_none() {
+    fn addresses_without_a_prefix_are_ignored() {
         assert_eq!(prefixes(&[ip("192.0.0.170"), ip("2001:db8::1"), ip("::")]), []);
         let one = prefixes(&[ip("64:ff9b::192.0.0.170"), ip("64:ff9b::192.0.0.171")]);
         assert_eq!(one.len(), 1, "both addresses show the same prefix");
@@ -106,7 +108,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_answer_is_read(octets in prop::collection::vec(any::<[u8; 16]>(), 0..9), v4 in any::<[u8; 4]>()) {
+        fn no_answer_makes_the_reader_panic(octets in prop::collection::vec(any::<[u8; 16]>(), 0..9), v4 in any::<[u8; 4]>()) {
             let addresses: Vec<IpAddr> = octets.into_iter().map(|octets| Ipv6Addr::from(octets).into()).collect();
             let found = prefixes(&addresses);
             prop_assert!(found.len() <= MAX_PREFIXES);

@@ -1,4 +1,4 @@
-//! Which of the records that the DNS gave comes first.
+//! Puts the DNS records into their order.
 
 use sipwake_core::account::Transport;
 
@@ -30,16 +30,16 @@ pub struct Naptr {
     pub replacement: String,
 }
 
-/// Whether the records say that there is decidedly no such service (RFC 2782): a lone target of ".".
+/// Whether the records say that there is no such service (RFC 2782): the only target is ".".
 pub(super) fn denies_service(records: &[Srv]) -> bool {
     matches!(records, [record] if record.target == ".")
 }
 
-/// Orders SRV records as RFC 2782 says: by priority and, within one, at random by weight. `below` returns a number smaller
-/// than its argument.
+/// Orders SRV records by priority and, within a priority, at random by weight (RFC 2782). `below` returns a number
+/// smaller than its argument.
 pub(super) fn order(mut records: Vec<Srv>, mut below: impl FnMut(u64) -> u64) -> Vec<Srv> {
     records.retain(|record| record.target != "." && !record.target.is_empty());
-    // Those without weight stand first, so that they have a small chance.
+    // Records without weight come first, so that they have a small chance.
     records.sort_unstable_by_key(|record| (record.priority, record.weight));
     let mut ordered = Vec::with_capacity(records.len());
     while let Some(first) = records.first() {
@@ -57,8 +57,8 @@ pub(super) fn order(mut records: Vec<Srv>, mut below: impl FnMut(u64) -> u64) ->
     ordered
 }
 
-/// Returns the transports that NAPTR records offer among these, best first, each with the name of its SRV records (RFC 3263
-/// section 4.1).
+/// Returns those of these transports that NAPTR records offer, best first, each with the name of its SRV records (RFC
+/// 3263 section 4.1).
 pub(super) fn services(mut records: Vec<Naptr>, among: &[Transport]) -> Vec<(Transport, String)> {
     records.sort_unstable_by_key(|record| (record.order, record.preference));
     let offered = records.iter().filter(|record| record.flags.eq_ignore_ascii_case("s")).filter_map(|record| {
@@ -70,8 +70,8 @@ pub(super) fn services(mut records: Vec<Naptr>, among: &[Transport]) -> Vec<(Tra
     offered.filter(|(_, name)| !name.is_empty()).collect()
 }
 
-/// RFC 3263 section 4.1: the prefix of a transport's SRV records, and its NAPTR service. RFC 7118 has none for WebSocket that
-/// anyone uses.
+/// RFC 3263 section 4.1: the prefix of a transport's SRV records, and its NAPTR service. For WebSocket, nobody uses
+/// what RFC 7118 has.
 pub(super) fn service(transport: Transport) -> Option<(&'static str, &'static str)> {
     match transport {
         Transport::Udp => Some(("_sip._udp", "SIP+D2U")),

@@ -1,4 +1,4 @@
-//! One file a record, in a folder that only its owner may write to.
+//! One file for each record, in a folder that only its owner may write to.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -7,9 +7,9 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 
 use super::{StateStore, StoreError, StoreFault};
 
-/// What a record's file may hold. The core reads no longer record.
+/// The largest file of a record. The core reads no longer record.
 const MAX_RECORD: u64 = 4 << 20;
-/// The process that has locked this file may write.
+/// The process that holds this file's lock may write.
 const LOCK: &str = "writer.lock";
 
 /// Keeps one file a record, readable by its owner alone. A file is written beside, synced, and renamed, so that after a
@@ -23,7 +23,7 @@ const LOCK: &str = "writer.lock";
 #[derive(Debug)]
 pub struct FileStore {
     folder: PathBuf,
-    /// `None`: for reading only.
+    /// `None` if the store is only for reading.
     writer: Option<Writer>,
 }
 
@@ -53,13 +53,13 @@ impl FileStore {
         Ok(Self { folder, writer: None })
     }
 
-    /// Keys are made of letters, digits and `-`; anything else is no key of ours.
+    /// Returns the file of a key. Keys have letters, digits and `-`. Anything else is not one of our keys.
     fn path(&self, key: &str) -> Result<PathBuf, StoreError> {
         let good = !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
         if good { Ok(self.folder.join(key)) } else { Err(StoreError("not a record's key".into())) }
     }
 
-    /// Does this as the one writer.
+    /// Does the work as the writer, or returns an error if another process is the writer.
     fn write(&self, work: impl FnOnce() -> io::Result<()>) -> Result<(), StoreError> {
         let refused = |why: &str| StoreError(StoreFault::NotTheWriter(why.to_owned()));
         let writer = self.writer.as_ref().ok_or_else(|| refused("the store was opened for reading only"))?;
@@ -67,7 +67,7 @@ impl FileStore {
         done.ok_or_else(|| refused("another process writes to this folder"))
     }
 
-    /// Writes beside and renames; with `synced`, waits for the disk at both steps.
+    /// Writes a new file and renames it. With `synced`, waits for the disk after both steps.
     fn replace(&self, key: &str, bytes: &[u8], synced: bool) -> Result<(), StoreError> {
         let path = self.path(key)?;
         let beside = path.with_extension("new");
@@ -126,40 +126,40 @@ impl StateStore for FileStore {
     }
 }
 
-/// This process, which its stores on one folder have in common.
+/// This process, shared by all its stores.
 static THIS_PROCESS: LazyLock<Process> = LazyLock::new(|| Process::new(!cfg!(target_os = "ios")));
 
-/// What a process knows of the folders that it writes to.
+/// What a process knows about the folders that it writes to.
 #[derive(Debug)]
 struct Process {
-    /// Whether a lock lasts until its stores are gone, or for one write: a lock that lasts is the end of an app that iOS suspends.
+    /// Whether a lock lasts as long as its stores, or for one write. iOS ends a suspended app that holds a lock.
     locks_last: bool,
-    /// What it writes into a lock's file where the lock does not last.
+    /// If locks do not last, the process writes this into the lock's file.
     name: [u8; 16],
     folders: Mutex<Folders>,
 }
 
 #[derive(Debug, Default)]
 struct Folders {
-    /// Locks that are held, by path.
+    /// The held locks, by path.
     held: Vec<(PathBuf, Weak<File>)>,
-    /// Paths of the locks' files that have our name, or had it until another process came.
+    /// The lock files that have our name, or had it until another process came.
     begun: Vec<PathBuf>,
 }
 
 impl Process {
     fn new(locks_last: bool) -> Self {
         let mut name = [0; 16];
-        getrandom::fill(&mut name).expect("every platform of ours has a random source");
+        getrandom::fill(&mut name).expect("every supported platform has a random source");
         Self { locks_last, name, folders: Mutex::default() }
     }
 }
 
-/// One store's part in writing.
+/// The part of a store that may write.
 #[derive(Debug)]
 struct Writer {
     process: &'static Process,
-    /// The lock, once this store has written, where it lasts.
+    /// If locks last: the lock, once this store has written.
     held: Mutex<Option<Arc<File>>>,
 }
 
@@ -168,7 +168,7 @@ impl Writer {
         Self { process, held: Mutex::default() }
     }
 
-    /// Does this as the one writer; `None` where another process is.
+    /// Does the work as the writer. `None` if another process is the writer.
     fn write<T>(&self, path: &Path, work: impl FnOnce() -> io::Result<T>) -> io::Result<Option<T>> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         if held.is_some() {
@@ -176,7 +176,7 @@ impl Writer {
         }
         let mut folders = self.process.folders.lock().unwrap_or_else(PoisonError::into_inner);
         if !self.process.locks_last {
-            // The stores of this process write one after the other, and wait for the write of another process.
+            // The stores of this process write one after the other. They also wait for a write of another process.
             let file = open_lock(path)?;
             lock_when_free(&file)?;
             return if folders.is_ours(path, &file, self.process.name)? { work().map(Some) } else { Ok(None) };
@@ -201,7 +201,7 @@ impl Writer {
 }
 
 impl Folders {
-    /// Whether we are the last process that began to write here. The first time we begin.
+    /// Whether we are the last process that began to write here. The first call begins.
     fn is_ours(&mut self, path: &Path, mut file: &File, name: [u8; 16]) -> io::Result<bool> {
         if self.begun.iter().any(|known| known == path) {
             let mut last = Vec::new();
@@ -221,8 +221,8 @@ fn open_lock(path: &Path) -> io::Result<File> {
     private(&mut options).open(path)
 }
 
-/// Takes a file's lock, which the system takes back when the file is closed or its process ends. Returns `false` where it is
-/// taken.
+/// Takes a file's lock. The system releases it when the file is closed or the process ends. Returns `false` if another
+/// one holds it.
 #[cfg(unix)]
 fn try_lock(file: &File) -> io::Result<bool> {
     use rustix::fs::{FlockOperation, flock};
@@ -233,7 +233,7 @@ fn try_lock(file: &File) -> io::Result<bool> {
     }
 }
 
-/// Takes a file's lock as soon as whoever has it is done.
+/// Waits for a file's lock, and takes it.
 #[cfg(unix)]
 fn lock_when_free(file: &File) -> io::Result<()> {
     use rustix::fs::{FlockOperation, flock};
@@ -252,7 +252,7 @@ fn lock_when_free(_: &File) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes a file that was not there. What a crash has left under its name goes first; a planted link is not followed.
+/// Makes a new file. What a crash has left under its name is removed first. It does not follow a planted link.
 fn create(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     let options = private(options.write(true).create_new(true));
@@ -265,7 +265,7 @@ fn create(path: &Path) -> io::Result<File> {
     }
 }
 
-/// Readable by the owner alone, if it is made; never by way of a link.
+/// A new file is readable by its owner only. Links are never followed.
 fn private(options: &mut OpenOptions) -> &mut OpenOptions {
     #[cfg(unix)]
     {
@@ -301,7 +301,7 @@ fn check(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// A rename is on disk once its folder is.
+/// A rename is on disk only when its folder is.
 fn sync_folder(folder: &Path) -> io::Result<()> {
     #[cfg(unix)]
     File::open(folder)?.sync_all()?;
@@ -320,14 +320,14 @@ mod tests {
     }
 
     #[test]
-    fn a_record_is_replaced_whole_and_removed() {
+    fn a_record_is_replaced_completely_and_removed() {
         let (_folder, store) = store();
         assert!(store.load("removals").expect("load").is_none());
         store.save("removals", b"one").expect("save");
         store.save("removals", b"two").expect("save");
         assert_eq!(store.load("removals").expect("load").as_deref(), Some(b"two".as_slice()));
         store.remove("removals").expect("remove");
-        store.remove("removals").expect("removing what is gone is no error");
+        store.remove("removals").expect("removing a missing record is not an error");
         assert!(store.load("removals").expect("load").is_none());
     }
 
@@ -340,10 +340,10 @@ mod tests {
     }
 
     #[test]
-    fn a_second_process_that_writes_is_refused_until_the_first_is_gone_and_may_read_all_the_while() {
+    fn a_second_process_may_always_read_but_not_write_until_the_first_has_ended() {
         let (_folder, second) = store();
         fs::write(second.folder.join("removals"), b"one").expect("ours");
-        // A lock belongs to whoever opened the file, so this one is as good as another process's.
+        // A lock belongs to an open file, so this one works like another process's.
         let first = File::create(second.folder.join(LOCK)).expect("ours");
         assert!(try_lock(&first).expect("it can be locked"));
         let refused = |result: Result<(), StoreError>| matches!(result, Err(StoreError(StoreFault::NotTheWriter(_))));
@@ -356,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn stores_of_one_process_on_one_folder_write_both() {
+    fn two_stores_of_one_process_on_one_folder_can_both_write() {
         let (_folder, one) = store();
         one.save("removals", b"one").expect("save");
         let two = FileStore::open(&one.folder).expect("open");
@@ -365,7 +365,7 @@ mod tests {
         two.save("removals", b"three").expect("it is still the writer");
     }
 
-    /// As on iOS, in a process of its own.
+    /// Stores as on iOS, each in a process of its own.
     #[cfg(unix)]
     fn without_lasting_locks(folder: &Path, processes: [&'static Process; 2]) -> [FileStore; 2] {
         processes.map(|process| FileStore {
@@ -381,7 +381,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn as_on_ios_no_lock_outlives_a_write() {
+    fn on_ios_no_lock_outlives_a_write() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let process = another_process();
         let [one, two] = without_lasting_locks(folder.path(), [process, process]);
@@ -394,17 +394,17 @@ mod tests {
         assert!(free());
         fs::create_dir(one.folder.join("blocked")).expect("ours");
         assert!(one.save("blocked", b"x").is_err(), "a folder cannot be replaced");
-        assert!(free(), "also after a write that failed");
+        assert!(free(), "even after a failed write");
     }
 
     #[cfg(unix)]
     #[test]
-    fn as_on_ios_the_last_process_that_began_to_write_is_the_writer() {
+    fn on_ios_the_last_process_that_began_to_write_is_the_writer() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let earlier = another_process();
         let [first, second] = without_lasting_locks(folder.path(), [earlier, another_process()]);
         first.save("removals", b"one").expect("save");
-        second.save("removals", b"two").expect("it begins, so it is the writer");
+        second.save("removals", b"two").expect("it writes first, so it is the writer");
         let refused = |result: Result<(), StoreError>| matches!(result, Err(StoreError(StoreFault::NotTheWriter(_))));
         assert!(refused(first.save("removals", b"three")));
         assert!(refused(first.remove("removals")));
@@ -416,7 +416,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn as_on_ios_a_write_waits_for_that_of_another_process() {
+    fn on_ios_a_write_waits_for_one_of_another_process() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let [store, _] = without_lasting_locks(folder.path(), [another_process(), another_process()]);
         let other = open_lock(&store.folder.join(LOCK)).expect("ours");
@@ -436,11 +436,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_opened_for_reading_never_writes() {
+    fn a_store_opened_for_reading_never_writes() {
         let (_folder, writer) = store();
         let reader = FileStore::open_read_only(&writer.folder).expect("open");
         assert!(matches!(reader.save("removals", b"x"), Err(StoreError(StoreFault::NotTheWriter(_)))));
-        writer.save("removals", b"one").expect("a reader keeps nobody from writing");
+        writer.save("removals", b"one").expect("a reader does not block writers");
         assert_eq!(reader.load("removals").expect("load").as_deref(), Some(b"one".as_slice()));
         assert!(FileStore::open_read_only(writer.folder.join("nowhere")).is_err());
     }
@@ -460,7 +460,7 @@ mod tests {
         }
 
         #[test]
-        fn folder_and_files_are_the_owners_alone() {
+        fn only_the_owner_can_access_folder_and_files() {
             let (_folder, store) = store();
             store.save("binding-1", b"ha1").expect("save");
             assert_eq!(mode(&store.folder), 0o700);
@@ -471,7 +471,7 @@ mod tests {
         }
 
         #[test]
-        fn a_folder_that_others_may_write_to_is_refused() {
+        fn a_folder_that_others_can_write_to_is_refused() {
             let (_folder, store) = store();
             for open in [0o777, 0o770, 0o720, 0o702] {
                 allow(&store.folder, open);
@@ -480,11 +480,11 @@ mod tests {
                 assert!(FileStore::open_read_only(&store.folder).is_err());
             }
             allow(&store.folder, 0o755);
-            assert!(FileStore::open(&store.folder).is_ok(), "to look is not to write");
+            assert!(FileStore::open(&store.folder).is_ok(), "reading does not write");
         }
 
         #[test]
-        fn a_planted_file_or_link_is_neither_written_nor_read() {
+        fn a_foreign_file_or_link_is_neither_written_nor_read() {
             let (folder, store) = store();
             let elsewhere = folder.path().join("elsewhere");
             let beside = store.folder.join("removals.new");
@@ -495,7 +495,7 @@ mod tests {
 
             symlink(&elsewhere, store.folder.join("departed.new")).expect("ours");
             store.save("departed", b"secret").expect("save");
-            assert!(!elsewhere.exists(), "written through a link");
+            assert!(!elsewhere.exists(), "it wrote through a link");
             assert!(!fs::symlink_metadata(store.folder.join("departed")).expect("there").is_symlink());
 
             fs::write(&elsewhere, b"of somebody else").expect("ours");
@@ -508,7 +508,7 @@ mod tests {
             fs::write(&own, b"kept").expect("ours");
             fs::hard_link(&own, store.folder.join("departed.new")).expect("ours");
             store.save("departed", b"secret").expect("save");
-            assert_eq!(fs::read(&own).expect("there"), b"kept", "written through a second name");
+            assert_eq!(fs::read(&own).expect("there"), b"kept", "it wrote through a second name");
 
             for name in ["binding-4", "binding-5.new"] {
                 let pipe = store.folder.join(name);
@@ -520,7 +520,7 @@ mod tests {
         }
 
         #[test]
-        fn what_others_planted_while_the_folder_was_open_to_them_is_not_read() {
+        fn files_that_others_wrote_while_they_could_are_not_read() {
             let (folder, store) = store();
             let planted = store.folder.join("binding-1");
             fs::write(&planted, b"planted").expect("ours");

@@ -82,7 +82,7 @@ pub trait StateStore: Send + Sync {
     /// Stores a record, replacing the one under the same key as a whole or not at all.
     ///
     /// # Errors
-    /// A [`StoreError`], which the app is told as an event; the client continues and tries again.
+    /// A [`StoreError`]. The app gets it as an event; the client continues and tries again.
     fn save(&self, key: &str, bytes: &[u8]) -> Result<(), StoreError>;
 
     /// Stores a record that must survive the process, but need not survive a power cut: numbers reserved ahead, answers

@@ -1,4 +1,4 @@
-//! Connections to whichever of a server's addresses answers first (RFC 8305).
+//! Connects to the first of a server's addresses that responds (RFC 8305).
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -9,24 +9,24 @@ use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
 use super::unreachable;
-use crate::task::Handful;
+use crate::task::Futures;
 
-/// How long one of several addresses may take: two SYNs more than one lost.
+/// How long one of several addresses may take. Two SYNs are sent in this time, so one may be lost.
 const CONNECT: Duration = Duration::from_secs(3);
-/// How long the only address may take: a third SYN goes out after 3 seconds.
+/// How long the only address may take. A third SYN is sent after 3 seconds.
 const CONNECT_ALONE: Duration = Duration::from_secs(6);
 /// RFC 8305 section 5: the Connection Attempt Delay.
 const STAGGER: Duration = Duration::from_millis(250);
 
-/// Connects to the first address that answers. Another one is tried beside it after 250 ms, or as soon as one has
-/// failed. `failed` gets each failure. Returns `None` when all have.
+/// Connects to the first address that responds. After 250 ms, or as soon as one has failed, the next one is tried at
+/// the same time. `failed` gets each failure. Returns `None` if all have failed.
 pub(super) async fn connect(
     addresses: &[SocketAddr],
     mut failed: impl FnMut(SocketAddr, FlowError),
 ) -> Option<(SocketAddr, TcpStream)> {
     let limit = if addresses.len() > 1 { CONNECT } else { CONNECT_ALONE };
     let mut waiting = interleave(addresses);
-    let mut attempts = Handful::new();
+    let mut attempts = Futures::new();
     loop {
         if let Some(remote) = waiting.pop_front() {
             attempts.push(async move { (remote, timeout(limit, TcpStream::connect(remote)).await) });
@@ -34,7 +34,7 @@ pub(super) async fn connect(
         tokio::select! {
             done = attempts.next() => match done? {
                 (remote, Ok(Ok(stream))) => {
-                    // A REGISTER is one segment; waiting to fill it up only delays the ring.
+                    // A REGISTER is one segment. To wait until the segment is full would only delay the ringing.
                     if let Err(error) = stream.set_nodelay(true) {
                         log::debug!("TCP_NODELAY: {error}");
                     }
@@ -48,7 +48,7 @@ pub(super) async fn connect(
     }
 }
 
-/// RFC 8305 section 4: the families take turns, the resolver's first choice first.
+/// RFC 8305 section 4: IPv4 and IPv6 take turns, beginning with the resolver's first choice.
 fn interleave(addresses: &[SocketAddr]) -> VecDeque<SocketAddr> {
     let prefers_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
     let (mut first, mut second): (VecDeque<SocketAddr>, VecDeque<SocketAddr>) =
@@ -82,10 +82,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_dead_address_costs_no_more_than_a_quarter_of_a_second() {
+    async fn a_dead_address_costs_at_most_a_quarter_of_a_second() {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
         let alive = listener.local_addr().expect("bound");
-        // TEST-NET-1: refused at once, or swallowed.
+        // TEST-NET-1: the connection is refused at once, or gets no response.
         let dead = "192.0.2.1:5060".parse().expect("an address");
         let begin = Instant::now();
         let (remote, _) = connect(&[dead, alive], |_, _| {}).await.expect("the second address answers");
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn each_failure_is_told_when_all_fail() {
+    async fn each_failure_is_reported_when_all_fail() {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
         let closed = listener.local_addr().expect("bound");
         drop(listener);

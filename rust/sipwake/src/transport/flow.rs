@@ -1,4 +1,4 @@
-//! A flow at one of the server's addresses after the other, until one of them serves (RFC 3263 section 4.3).
+//! A flow tries the server's addresses one after the other, until one of them serves (RFC 3263 section 4.3).
 
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -17,18 +17,19 @@ use tokio_tungstenite::WebSocketStream;
 use super::line::Line;
 use super::route::Route;
 use super::{
-    FlowHandle, Happening, Happenings, Network, Orders, Outgoing, Stream, Up, connect, stream, udp, unreachable,
+    FlowEvent, FlowHandle, Happenings, Network, Orders, Outgoing, Stream, Up, connect, stream, udp, unreachable,
 };
-use crate::task::Handful;
+use crate::resolve::PATIENCE;
+use crate::task::Futures;
 
-/// How long one of several addresses may take to shake hands, TLS and WebSocket together.
+/// How long the handshakes of TLS and WebSocket together may take at one of several addresses.
 const HANDSHAKES_OF_ONE: Duration = Duration::from_secs(3);
-/// How long the last address may take. A segment lost three times in a row is made good within it (RFC 6298: after 1, 2 and 4
-/// seconds).
+/// How long they may take at the last address. That is enough for a segment that is lost three times in a row (RFC
+/// 6298: it is sent again after 1, 2 and 4 seconds).
 pub(crate) const HANDSHAKES: Duration = Duration::from_secs(8);
-/// How long an address that was left is still heard: timer F, in which its answer counts (RFC 3261 section 17.1.2.2).
+/// How long an old address is still listened to: timer F, during which its response counts (RFC 3261 section 17.1.2.2).
 const LATE: Duration = Duration::from_secs(32);
-/// How often a silent address, which is the last one, is looked at for another one.
+/// How often a flow at a silent last address looks for another one.
 const LOOK: Duration = Duration::from_secs(1);
 
 type Carried = Pin<Box<dyn Future<Output = Result<(), FlowError>> + Send>>;
@@ -66,17 +67,17 @@ impl Link {
     }
 }
 
-/// How a stay at one address ends.
+/// How the stay at one address ends.
 enum Stay {
     Over(Result<(), FlowError>),
-    /// The connection broke before the address was heard.
+    /// The connection broke before anything came from the address.
     Broken(FlowError),
-    /// There is another address to go to. The connection still stands.
+    /// There is another address to go to. The connection is still open.
     Left(FlowError),
 }
 
 impl Flow {
-    /// Carries the flow until it is over.
+    /// Runs the flow until it is over.
     pub(super) async fn run(
         self,
         hop: &Hop,
@@ -85,7 +86,7 @@ impl Flow {
     ) -> Result<(), FlowError> {
         let mut route = Route::find(hop, &self.network).await?;
         if route.transport() != hop.transport {
-            self.tell(Happening::Chosen(route.transport())).await;
+            self.tell(FlowEvent::Chosen(route.transport())).await;
         }
         let hop = &Hop { transport: route.transport(), ..hop.clone() };
         let mut left = None;
@@ -98,14 +99,16 @@ impl Flow {
                 local_port = Some(local.port());
             }
             let peers = self.orders.peers.subscribe();
-            let line = Line::new(self.id, remote, self.network.clone(), self.happenings.clone(), peers);
+            let is_stream = hop.transport.is_reliable() && !hop.transport.is_websocket();
+            let line = Line::new(self.id, (remote, is_stream), self.network.clone(), self.happenings.clone(), peers);
             let (outgoing, to_send) = mpsc::channel(1);
             let mut carried = link.carry(to_send, line.clone());
-            // What waits is part of transactions that end with the address that was left.
+            // Queued messages belong to transactions that end with the old address.
             while moved && queue.try_recv().is_ok() {}
-            self.tell(Happening::Up(Up { local, leads_on: route.leads_on_from(remote), left: left.take() })).await;
+            self.tell(FlowEvent::Up(Up { local, leads_on: route.leads_on_from(remote), left: left.take() })).await;
             match self.stay(hop, &mut route, &mut carried, &line, &outgoing, &mut queue, (remote, local)).await {
                 Stay::Over(Ok(())) => {
+                    line.end();
                     drop(outgoing);
                     return carried.await;
                 }
@@ -120,7 +123,7 @@ impl Flow {
         }
     }
 
-    /// Stays at an address while it serves, or while there is no other.
+    /// Stays at an address as long as it serves, or as long as there is no other.
     #[allow(clippy::too_many_arguments, reason = "all that a stay at an address knows")]
     async fn stay(
         &self,
@@ -134,9 +137,10 @@ impl Flow {
     ) -> Stay {
         let mut looked = false;
         let mut look_at = Instant::now();
-        let mut looking = Handful::new();
+        let mut looking = Futures::new();
         loop {
-            let silent_at = line.silent_at();
+            let patience = if line.heard() { PATIENCE } else { route.share(remote, PATIENCE) };
+            let silent_at = line.silent_at(patience);
             tokio::select! {
                 ended = &mut *carried => return match ended {
                     Err(error) if !line.heard() => Stay::Broken(error),
@@ -147,8 +151,8 @@ impl Flow {
                     return Stay::Over(Ok(()));
                 },
                 () = sleep_until(silent_at.unwrap_or(look_at).max(look_at)), if silent_at.is_some() => {
-                    // An answer may have come, and another request gone out since.
-                    if line.silent_at().is_none_or(|at| at > Instant::now()) {
+                    // Meanwhile a response may have come, and another request may have been sent.
+                    if line.silent_at(patience).is_none_or(|at| at > Instant::now()) {
                         continue;
                     }
                     if line.heard() {
@@ -164,23 +168,23 @@ impl Flow {
                     look_at = Instant::now() + LOOK;
                 }
                 Some(found) = looking.next() => {
-                    if let Ok(way) = found {
-                        route.take(way);
+                    if let Ok(located) = found {
+                        route.take(located);
                     }
-                    // What it found counts at the next look.
+                    // The next check, which follows at once, uses what was found.
                     look_at = Instant::now();
                 }
                 () = self.orders.next_address.notified() => {
                     if route.leads_on_from(remote) {
                         return Stay::Left(FlowError::Unreachable("the server cannot serve".into()));
                     }
-                    self.tell(Happening::Up(Up { local, leads_on: false, left: None })).await;
+                    self.tell(FlowEvent::Up(Up { local, leads_on: false, left: None })).await;
                 }
             }
         }
     }
 
-    /// Leaves a connection, but hears it for a while: a binding that it brings about after all has to be removed.
+    /// Leaves a connection, but listens to it for a while. If it makes a binding after all, that must be removed.
     fn leave(&self, carried: Carried, line: &Line, outgoing: mpsc::Sender<Outgoing>) -> (FlowId, FlowHandle) {
         static NEXT: AtomicU64 = AtomicU64::new(FlowId::FIRST_LEFT.0);
         let id = FlowId(NEXT.fetch_add(1, Ordering::Relaxed));
@@ -189,16 +193,17 @@ impl Flow {
         (id, FlowHandle::carry(late, id, self.happenings.clone(), outgoing, self.orders.clone()))
     }
 
-    async fn tell(&self, happening: Happening) {
-        // Where the driver is gone, the flow ends with its handle.
+    async fn tell(&self, happening: FlowEvent) {
+        // Without a driver, the flow ends with its handle.
         let _ = self.happenings.send((self.id, happening)).await;
     }
 }
 
-/// Hands one message on to the connection. Returns `false` when the driver has let go. Giving up waiting loses nothing.
+/// Passes one message on to the connection. Returns `false` if the driver has dropped the flow. If the caller stops
+/// waiting, nothing is lost.
 async fn forward(outgoing: &mpsc::Sender<Outgoing>, queue: &mut mpsc::Receiver<Outgoing>, line: &Line) -> bool {
     let Ok(place) = outgoing.reserve().await else {
-        // The connection has ended, and says so itself.
+        // The connection has ended, and reports that itself.
         return std::future::pending().await;
     };
     let Some(message) = queue.recv().await else { return false };
@@ -209,7 +214,7 @@ async fn forward(outgoing: &mpsc::Sender<Outgoing>, queue: &mut mpsc::Receiver<O
     true
 }
 
-/// Connects to the first address that takes us; `None` when none does.
+/// Connects to the first address that accepts. `None` if none does.
 async fn reach(hop: &Hop, route: &mut Route<'_>, local_port: Option<u16>, network: &Network) -> Option<Reached> {
     loop {
         if hop.transport == Transport::Udp {
@@ -223,7 +228,7 @@ async fn reach(hop: &Hop, route: &mut Route<'_>, local_port: Option<u16>, networ
             continue;
         }
         let (remote, stream) = dial(route).await?;
-        let limit = if route.leads_on_from(remote) { HANDSHAKES_OF_ONE } else { HANDSHAKES };
+        let limit = if route.leads_on_from(remote) { route.share(remote, HANDSHAKES_OF_ONE) } else { HANDSHAKES };
         let agreed = match stream.local_addr() {
             Ok(local) => shake_hands(stream, hop, network, Instant::now() + limit).await.map(|link| (link, local)),
             Err(error) => Err(unreachable(&error)),
@@ -235,7 +240,7 @@ async fn reach(hop: &Hop, route: &mut Route<'_>, local_port: Option<u16>, networ
     }
 }
 
-/// Connects to one of the addresses that are left; `None` when there is none.
+/// Connects to one of the addresses that are left. `None` if there is none.
 pub(super) async fn dial(route: &mut Route<'_>) -> Option<(SocketAddr, TcpStream)> {
     loop {
         let untried = route.untried();

@@ -1,59 +1,109 @@
-//! What a flow's task and the connection that it carries tell each other.
+//! What a flow's task and its present connection tell each other.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use sipwake_core::event::FlowId;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::{Happening, Happenings, Network};
+use super::{FlowEvent, Happenings, Network};
 
-/// One connection's way to the driver.
+/// How long an address may take that has sent a provisional response, if there is another one. A proxy sends it before
+/// it knows whether its server is there.
+const PROCEEDING: Duration = Duration::from_secs(6);
+/// How a response begins.
+const START: &[u8] = b"SIP/2.0 ";
+/// How the head of a response ends. Some servers forget the CRs.
+const HEAD_ENDS: [&[u8]; 2] = [b"\r\n\r\n", b"\n\n"];
+/// The longest head of a response that is waited for.
+const MAX_HEAD: usize = 8192;
+/// How the first line of a request ends.
+const END: &[u8] = b" SIP/2.0\r\n";
+
+/// What leads from one connection to the driver.
 pub(super) struct Line {
-    /// The flow's own name, until the flow moves on.
+    /// The flow's own id, until the flow moves on.
     name: AtomicU64,
     remote: SocketAddr,
+    /// Messages come in pieces.
+    is_stream: bool,
     network: Arc<Network>,
     happenings: Happenings,
     heard: AtomicBool,
-    /// Since when a request has had no answer.
-    asked: Mutex<Option<Instant>>,
-    /// Whether datagrams from elsewhere than the peer are wanted.
+    asked: Mutex<Option<Asked>>,
+    /// Whether datagrams from other peers are wanted.
     pub(super) peers: watch::Receiver<bool>,
+}
+
+/// A request that has had no final response.
+struct Asked {
+    since: Instant,
+    /// It has had a provisional one.
+    proceeding: bool,
+    /// The end of the last piece of a stream, where a response may have begun, or the response's head as far as it has come.
+    tail: Vec<u8>,
 }
 
 impl Line {
     pub(super) fn new(
         flow: FlowId,
-        remote: SocketAddr,
+        (remote, is_stream): (SocketAddr, bool),
         network: Arc<Network>,
         happenings: Happenings,
         peers: watch::Receiver<bool>,
     ) -> Arc<Self> {
         let (name, heard, asked) = (AtomicU64::new(flow.0), AtomicBool::new(false), Mutex::default());
-        Arc::new(Self { name, remote, network, happenings, heard, asked, peers })
+        Arc::new(Self { name, remote, is_stream, network, happenings, heard, asked, peers })
     }
 
-    /// Tells the driver what came in. Returns `None` where the driver is gone.
+    /// Tells the driver what came in. Returns `None` if there is no driver any more.
     pub(super) async fn input(&self, bytes: Vec<u8>) -> Option<()> {
-        self.heard.store(true, Ordering::Relaxed);
-        if let Some(asked) = self.asked().take() {
-            self.network.addresses.answered(self.remote, asked.elapsed());
-        }
-        self.tell(Happening::Input(bytes)).await
+        self.note_response(&bytes);
+        self.tell(FlowEvent::Input(bytes)).await
     }
 
-    pub(super) async fn tell(&self, happening: Happening) -> Option<()> {
+    /// Only SIP shows that a server serves: not a keep-alive, another protocol's error or an echo of the request.
+    fn note_response(&self, bytes: &[u8]) {
+        let mut waiting = self.asked();
+        let Some(asked) = waiting.as_mut() else {
+            return self.heard.store(true, Ordering::Relaxed);
+        };
+        let seen = [&asked.tail, bytes].concat();
+        let statuses = || seen.windows(START.len() + 1).filter(|part| part.starts_with(START));
+        // A call may come before the response.
+        let asks = !bytes.starts_with(b"REGISTER ") && seen.windows(END.len()).any(|part| part == END);
+        if statuses().next().is_none() && !asks {
+            asked.tail = seen[seen.len().saturating_sub(START.len())..].to_vec();
+            return;
+        }
+        // A server may stop in the middle of its response.
+        let begun = seen.windows(START.len()).rposition(|part| part == START).map(|at| &seen[at..]);
+        let is_whole = |head: &[u8]| HEAD_ENDS.iter().any(|end| head.windows(end.len()).any(|part| part == *end));
+        if let Some(head) = begun.filter(|head| self.is_stream && head.len() < MAX_HEAD && !is_whole(head)) {
+            asked.tail = head.to_vec();
+            return;
+        }
+        self.heard.store(true, Ordering::Relaxed);
+        if !asks && statuses().all(|part| part.ends_with(b"1")) {
+            (asked.proceeding, asked.tail) = (true, Vec::new());
+        } else if let Some(asked) = waiting.take() {
+            self.network.addresses.answered(self.remote, asked.since.elapsed());
+        }
+    }
+
+    pub(super) async fn tell(&self, happening: FlowEvent) -> Option<()> {
         self.happenings.send((FlowId(self.name.load(Ordering::Relaxed)), happening)).await.ok()
     }
 
-    /// A message leaves. The server must answer a request for itself. Only that shows whether it is alive. A BYE may
-    /// wait for a caller who is gone.
+    /// Notes a message that is sent. Only requests to the server itself show whether it is alive, because it must
+    /// respond to them. A BYE may wait for a caller who no longer responds.
     pub(super) fn sent(&self, bytes: &[u8]) {
         if bytes.starts_with(b"REGISTER ") || bytes.starts_with(b"OPTIONS ") {
-            self.asked().get_or_insert_with(Instant::now);
+            let since = Instant::now();
+            self.asked().get_or_insert(Asked { since, proceeding: false, tail: Vec::new() });
         }
     }
 
@@ -61,18 +111,27 @@ impl Line {
         self.heard.load(Ordering::Relaxed)
     }
 
-    /// When the address has had long enough to answer.
-    pub(super) fn silent_at(&self) -> Option<Instant> {
-        let asked = *self.asked();
-        asked.map(|asked| asked + self.network.addresses.patience(self.remote))
+    /// When the address has had enough time to respond, which is `patience` for most.
+    pub(super) fn silent_at(&self, patience: Duration) -> Option<Instant> {
+        let asked = self.asked();
+        let asked = asked.as_ref()?;
+        let patience = if asked.proceeding { patience.max(PROCEEDING) } else { patience };
+        Some(asked.since + self.network.addresses.patience(self.remote, patience))
     }
 
-    /// The flow has moved to another address; what still comes here comes under another name.
+    /// The flow ends here. If it still waits for a response, another address comes first the next time.
+    pub(super) fn end(&self) {
+        if self.asked().is_some() {
+            self.network.addresses.failed(self.remote);
+        }
+    }
+
+    /// The flow has moved to another address. What still comes here comes under another id.
     pub(super) fn rename(&self, flow: FlowId) {
         self.name.store(flow.0, Ordering::Relaxed);
     }
 
-    fn asked(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
+    fn asked(&self) -> std::sync::MutexGuard<'_, Option<Asked>> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

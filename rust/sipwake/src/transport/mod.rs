@@ -1,4 +1,4 @@
-//! Flows: one task each, which opens it, carries bytes both ways, and says when it is over.
+//! Flows. Each has a task that opens it, carries bytes in both directions, and reports when it is over.
 
 mod connect;
 mod flow;
@@ -29,28 +29,28 @@ use flow::Flow;
 pub(crate) use flow::HANDSHAKES;
 use route::Route;
 
-/// Messages waiting to be sent on one flow, and happenings waiting for the driver. A full queue makes its writer wait, which a
-/// TCP peer feels as a closed window.
+/// How many messages may wait for one flow, and how many events for the driver. A full queue makes its writer wait. A
+/// TCP peer then sees a closed window.
 const QUEUE: usize = 64;
-/// How long a closed flow may take to get rid of what was queued before: a refusal sent just before the end still leaves.
+/// How long a closed flow may take to send its queue. A refusal from just before the end still gets out.
 const LINGER: Duration = Duration::from_secs(1);
-/// The largest piece read at once; the largest datagram.
+/// The most bytes that are read at once: the largest datagram.
 const PIECE: usize = 65_535;
 
-/// A connection, with TLS or without: of what runs over one there is one copy for both.
+/// A connection with or without TLS. The code that runs over it exists once for both.
 pub(crate) trait Connection: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Connection for T {}
 pub(crate) type Stream = Box<dyn Connection>;
 
 /// What happens on a flow.
 #[derive(Debug)]
-pub(crate) enum Happening {
-    /// The flow is open; again when it moved to another address of the server.
+pub(crate) enum FlowEvent {
+    /// The flow is up. This comes again when it has moved to another address of the server.
     Up(Up),
     /// The DNS has chosen this transport for a flow that is being opened.
     Chosen(Transport),
     Input(Vec<u8>),
-    /// A datagram from elsewhere than the flow's peer.
+    /// A datagram that does not come from the flow's peer.
     Stranger(SocketAddr, Vec<u8>),
     Down(FlowError),
 }
@@ -59,23 +59,23 @@ pub(crate) enum Happening {
 pub(crate) struct Up {
     /// Our address.
     pub(crate) local: SocketAddr,
-    /// The server has other addresses that were not tried.
+    /// The server has more addresses that were not tried.
     pub(crate) leads_on: bool,
-    /// What the flow was before it moved. It may hear an answer yet.
+    /// The flow at its old address. A response may still come there.
     pub(crate) left: Option<(FlowId, FlowHandle)>,
 }
 
-/// One message to be sent.
+/// One message to send.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
     bytes: Vec<u8>,
-    /// Over UDP, where to if not to the flow's peer.
+    /// Over UDP, the destination if it is not the flow's peer.
     to: Option<SocketAddr>,
 }
 
 /// What all flows of a client share.
 pub(crate) struct Network {
-    /// Over UDP everybody is heard, not only the server.
+    /// Over UDP, datagrams from all peers are accepted, and not only the server's.
     pub(crate) unsolicited: bool,
     pub(crate) addresses: Addresses,
     #[cfg(feature = "tls")]
@@ -83,7 +83,7 @@ pub(crate) struct Network {
 }
 
 impl Network {
-    /// Opens a stream of TCP to a hop, for what is not SIP.
+    /// Opens a TCP stream to a hop, for another protocol than SIP.
     pub(crate) async fn dial_tcp(&self, hop: &Hop) -> Result<TcpStream, FlowError> {
         let mut route = Route::find(hop, self).await?;
         match flow::dial(&mut route).await {
@@ -93,9 +93,9 @@ impl Network {
     }
 }
 
-pub(crate) type Happenings = mpsc::Sender<(FlowId, Happening)>;
+pub(crate) type Happenings = mpsc::Sender<(FlowId, FlowEvent)>;
 
-/// The driver's end of a flow. Dropping it closes the flow once what was queued is sent, within [`LINGER`].
+/// The driver's end of a flow. When it is dropped, the flow sends its queue within [`LINGER`] and closes.
 #[derive(Debug)]
 pub(crate) struct FlowHandle {
     outgoing: mpsc::Sender<Outgoing>,
@@ -103,16 +103,16 @@ pub(crate) struct FlowHandle {
     _alive: oneshot::Sender<()>,
 }
 
-/// What a flow is asked besides what it carries.
+/// What the driver asks of a flow besides sending.
 #[derive(Debug)]
 struct Orders {
     next_address: Notify,
-    /// Whether datagrams from elsewhere than the peer are wanted.
+    /// Whether datagrams from other peers are wanted.
     peers: watch::Sender<bool>,
 }
 
 impl FlowHandle {
-    /// Opens a flow; what becomes of it is reported to `happenings`.
+    /// Opens a flow. Its events go to `happenings`.
     pub(crate) fn open(
         id: FlowId,
         hop: Hop,
@@ -126,7 +126,7 @@ impl FlowHandle {
         Self::carry(async move { flow.run(&hop, local_port, queue).await }, id, happenings, outgoing, orders)
     }
 
-    /// Returns the driver's end of what is carried from here on, until it ends or is let go of.
+    /// Returns the driver's end of a flow that runs from here on, until it ends or is dropped.
     fn carry(
         carried: impl Future<Output = Result<(), FlowError>> + Send + 'static,
         id: FlowId,
@@ -138,8 +138,8 @@ impl FlowHandle {
         spawn(async move {
             let carry = async {
                 let error = carried.await.err().unwrap_or(FlowError::Closed);
-                // The driver may be gone already.
-                let _ = happenings.send((id, Happening::Down(error))).await;
+                // The driver may have ended already.
+                let _ = happenings.send((id, FlowEvent::Down(error))).await;
             };
             let linger = async {
                 let _ = dropped.await;
@@ -153,12 +153,12 @@ impl FlowHandle {
         Self { outgoing, orders, _alive: alive }
     }
 
-    /// Leaves the address that the flow is at, if there is another one.
+    /// Asks the flow to leave its address, if there is another one.
     pub(crate) fn next_address(&self) {
         self.orders.next_address.notify_one();
     }
 
-    /// Says whether datagrams from elsewhere than the peer are wanted.
+    /// Says whether datagrams from other peers are wanted.
     pub(crate) fn hear_peers(&self, wanted: bool) {
         self.orders.peers.send_replace(wanted);
     }
@@ -168,7 +168,8 @@ impl FlowHandle {
         self.send_to(bytes, None);
     }
 
-    /// Queues bytes for the peer or, over UDP, for another address. A flow that cannot keep up loses them: SIP retransmits over UDP, and a stream so stuck is dead.
+    /// Queues bytes for the peer or, over UDP, for another address. A flow that cannot keep up loses them: over UDP,
+    /// SIP retransmits, and a stream that is stuck like this is dead.
     pub(crate) fn send_to(&self, bytes: Vec<u8>, to: Option<SocketAddr>) {
         if self.outgoing.try_send(Outgoing { bytes, to }).is_err() {
             log::warn!("a flow does not take what is sent; dropped");
@@ -180,7 +181,7 @@ fn unreachable(error: &std::io::Error) -> FlowError {
     FlowError::Unreachable(error.kind().to_string())
 }
 
-/// Says why a connection broke: TLS hides its own reason inside of an I/O error.
+/// Returns why a connection broke. TLS puts its own reason inside an I/O error.
 fn broken(error: &std::io::Error) -> FlowError {
     #[cfg(feature = "tls")]
     if let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
@@ -209,7 +210,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_peer_that_does_not_read_costs_64_messages_and_hears_none_in_part() {
+    async fn a_peer_that_does_not_read_costs_at_most_64_messages_and_gets_no_partial_one() {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
         let mut config = AccountConfig::new("alice@example.com", "secret");
         config.gateways = vec![listener.local_addr().expect("bound").to_string()];
@@ -218,9 +219,9 @@ mod tests {
         let (happenings, mut happened) = mpsc::channel(4);
         let handle = FlowHandle::open(FlowId(1), hop, None, Arc::new(Options::default().network()), happenings);
         let (mut peer, _) = listener.accept().await.expect("it connects");
-        assert!(matches!(happened.recv().await, Some((_, Happening::Up(_)))));
+        assert!(matches!(happened.recv().await, Some((_, FlowEvent::Up(_)))));
 
-        // What the system's buffers take does not wait here.
+        // What fits into the system's buffers does not wait here.
         let mut sent = 0;
         while handle.outgoing.capacity() > 0 {
             assert!(sent < 2000, "a hundred megabytes are taken from a peer that does not read");
@@ -240,6 +241,6 @@ mod tests {
         }
         handle.send(message(7));
         timeout(Duration::from_secs(20), peer.read_exact(&mut heard)).await.expect("in time").expect("all of it");
-        assert!(heard == message(7), "what did not fit is gone, what comes later is not");
+        assert!(heard == message(7), "the part that did not fit is dropped, later parts are not");
     }
 }

@@ -9,10 +9,10 @@ use tokio::sync::mpsc;
 use super::line::Line;
 use super::{Outgoing, Stream, broken};
 
-/// The largest piece read at once.
+/// The most bytes that are read at once.
 const PIECE: usize = 16 * 1024;
 
-/// Carries bytes both ways until one side has had enough.
+/// Carries bytes in both directions until one side ends.
 pub(super) async fn carry(
     stream: Stream,
     mut queue: mpsc::Receiver<Outgoing>,
@@ -38,11 +38,11 @@ pub(super) async fn carry(
             writer.write_all(&bytes).await.map_err(|error| broken(&error))?;
             writer.flush().await.map_err(|error| broken(&error))?;
         }
-        // Let go by the driver: say so to the peer (close_notify, FIN).
+        // The driver has dropped the flow. The peer is told (close_notify, FIN).
         let _ = writer.shutdown().await;
         Ok(())
     };
-    // Apart from each other: a peer that does not read must not keep us from hearing it.
+    // Reading and writing run separately: a peer that does not read must not keep us from reading.
     tokio::select! {
         result = reading => result,
         result = writing => result,

@@ -1,4 +1,4 @@
-//! The TLS handshake. What follows it is a stream as any other.
+//! The TLS handshake. After it, the stream is like any other.
 
 use std::sync::Arc;
 
@@ -13,7 +13,8 @@ use tokio_rustls::client::TlsStream;
 
 use super::broken;
 
-/// Shakes hands as a client of `host`: the name that the account gives, whatever SRV records lead to (RFC 5922 section 4).
+/// Does the handshake as a client of `host`. This is the name that the account gives, whatever SRV records lead to (RFC
+/// 5922 section 4).
 pub(crate) async fn handshake(
     stream: TcpStream,
     host: &Host,
@@ -24,7 +25,7 @@ pub(crate) async fn handshake(
         Host::V4(address) => ServerName::from(std::net::IpAddr::from(*address)),
         Host::V6(address) => ServerName::from(std::net::IpAddr::from(*address)),
         Host::Name(name) => ServerName::try_from(name.trim_end_matches('.').to_owned())
-            .map_err(|_| FlowError::Tls("the server's name is no host name".into()))?,
+            .map_err(|_| FlowError::Tls("the server's name is not a host name".into()))?,
     };
     match timeout_at(by, TlsConnector::from(config).connect(name, stream)).await {
         Ok(Ok(stream)) => Ok(stream),

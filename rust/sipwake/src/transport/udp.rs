@@ -1,5 +1,5 @@
-//! SIP over UDP, on a connected socket: only the peer's datagrams come in, and its ICMP errors are heard. Where others may
-//! write too, a second socket on the same port hears them.
+//! SIP over UDP, on a connected socket: only the peer's datagrams come in, and its ICMP errors are reported. If other
+//! peers may send, too, a second socket on the same port receives their datagrams.
 
 use std::future::pending;
 use std::io;
@@ -12,9 +12,9 @@ use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 
 use super::line::Line;
-use super::{Happening, Outgoing, PIECE, unreachable};
+use super::{FlowEvent, Outgoing, PIECE, unreachable};
 
-/// Opens a socket to a server. Returns it with our address on it.
+/// Opens a socket to a server. Returns it with our address.
 pub(super) fn open(remote: SocketAddr, local_port: Option<u16>) -> io::Result<(UdpSocket, SocketAddr)> {
     let any: IpAddr = if remote.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     let socket = match bind(SocketAddr::new(any, local_port.unwrap_or(0)), false) {
@@ -27,7 +27,7 @@ pub(super) fn open(remote: SocketAddr, local_port: Option<u16>) -> io::Result<(U
     Ok((socket, local))
 }
 
-/// Carries datagrams until one side has had enough.
+/// Carries datagrams until one side ends.
 pub(super) async fn carry(
     socket: UdpSocket,
     mut queue: mpsc::Receiver<Outgoing>,
@@ -54,11 +54,11 @@ pub(super) async fn carry(
             }
             received = receive(peers.as_ref(), &mut from_peers) => match received {
                 Ok((length, source)) => {
-                    if line.tell(Happening::Stranger(source, from_peers[..length].to_vec())).await.is_none() {
+                    if line.tell(FlowEvent::Stranger(source, from_peers[..length].to_vec())).await.is_none() {
                         return Ok(());
                     }
                 }
-                // What one peer's network says of it is no fault of the flow.
+                // An error from another peer's network is not the flow's fault.
                 Err(error) => log::debug!("from another peer: {error}"),
             },
             outgoing = queue.recv() => match outgoing {
@@ -76,7 +76,7 @@ pub(super) async fn carry(
                     }
                 }
             },
-            // Once the flow has moved on, nobody asks for other peers here.
+            // After the flow has moved on, nobody changes this here.
             changed = wanted.changed(), if asked_for => asked_for = changed.is_ok(),
         }
     }
@@ -89,13 +89,13 @@ async fn receive(peers: Option<&UdpSocket>, buffer: &mut [u8]) -> io::Result<(us
     }
 }
 
-/// Opens a second socket on the port of a connected one. The system gives the peer's datagrams to the connected one, all
-/// others to this.
+/// Opens a second socket on the port of a connected one. The system gives the peer's datagrams to the connected socket,
+/// and all others to this one.
 fn beside(connected: &UdpSocket) -> io::Result<UdpSocket> {
     let known = SockRef::from(connected);
     share(&known)?;
     let socket = bind(connected.local_addr()?, true)?;
-    // Linux gives datagrams to sockets of one port at random, unless one of them connects while it shares the port.
+    // Linux gives datagrams to sockets on one port at random, unless one of them connects while it shares the port.
     known.connect(&connected.peer_addr()?.into())?;
     UdpSocket::from_std(socket.into())
 }
@@ -110,7 +110,7 @@ fn bind(local: SocketAddr, shared: bool) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Only processes of the same user may share a port in this way.
+/// Only processes of the same user can share a port like this.
 fn share(socket: &Socket) -> io::Result<()> {
     #[cfg(unix)]
     socket.set_reuse_port(true)?;

@@ -1,4 +1,4 @@
-//! SIP over WebSocket (RFC 7118): each message is one of WebSocket's.
+//! SIP over WebSocket (RFC 7118). Each SIP message is one WebSocket message.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,12 +19,12 @@ use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 use super::line::Line;
 use super::{Outgoing, Stream, broken};
 
-/// How long the connection may be silent before we ping: proxies close what is idle for a minute.
+/// How long the connection may be silent before we ping. Proxies close a connection that is idle for a minute.
 const PING: Duration = Duration::from_secs(25);
-/// How long after a ping the server may be silent (RFC 5626 section 4.4.1 has the same for its pong).
+/// How long the server may be silent after a ping. RFC 5626 section 4.4.1 has the same time for its pong.
 const PONG: Duration = Duration::from_secs(10);
 
-/// Carries messages both ways until one side has had enough.
+/// Carries messages in both directions until one side ends.
 pub(super) async fn carry(
     mut socket: WebSocketStream<Stream>,
     mut queue: mpsc::Receiver<Outgoing>,
@@ -40,7 +40,7 @@ pub(super) async fn carry(
                 let bytes = match received.transpose().map_err(|error| flow_error(&error))? {
                     Some(Message::Text(text)) => text.as_bytes().to_vec(),
                     Some(Message::Binary(bytes)) => bytes.to_vec(),
-                    // The socket has queued its pong; nothing else may be sent for a while.
+                    // The socket has queued its pong. Without a flush, it would wait for our next message.
                     Some(Message::Ping(_)) => {
                         socket.flush().await.map_err(|error| flow_error(&error))?;
                         continue;
@@ -61,7 +61,7 @@ pub(super) async fn carry(
                     let _ = socket.close(None).await;
                     return Ok(());
                 };
-                // RFC 7118 section 4.2 allows both kinds; servers in the field expect text.
+                // RFC 7118 section 4.2 allows both kinds. Real servers expect text.
                 let message = match String::from_utf8(bytes) {
                     Ok(text) => Message::text(text),
                     Err(error) => Message::binary(error.into_bytes()),
@@ -80,7 +80,7 @@ pub(super) async fn carry(
     }
 }
 
-/// Agrees with the server to speak SIP.
+/// Does the handshake, in which both sides agree to speak SIP.
 pub(super) async fn handshake(stream: Stream, hop: &Hop, by: Instant) -> Result<WebSocketStream<Stream>, FlowError> {
     match timeout_at(by, open(stream, hop)).await {
         Ok(opened) => opened.map_err(|error| flow_error(&error)),
@@ -99,8 +99,8 @@ async fn open(stream: Stream, hop: &Hop) -> Result<WebSocketStream<Stream>, Erro
     Ok(socket)
 }
 
-/// Asks for the sub-protocol of RFC 7118. `Origin` is the browsers' header, but OpenSIPS refuses a handshake that lacks it,
-/// and a server that checks it expects its own web page.
+/// Asks for the sub-protocol of RFC 7118. `Origin` is meant for browsers, but OpenSIPS refuses a handshake without it.
+/// A server that checks it expects its own web page.
 fn request(hop: &Hop) -> Result<Request, Error> {
     let port = hop.port.map(|port| format!(":{port}")).unwrap_or_default();
     let authority = format!("{}{port}", hop.host);
@@ -118,7 +118,7 @@ fn flow_error(error: &Error) -> FlowError {
     match error {
         Error::ConnectionClosed | Error::AlreadyClosed => FlowError::Closed,
         Error::Io(error) => broken(error),
-        Error::Http(response) => FlowError::WebSocket(format!("the server answered {}", response.status())),
+        Error::Http(response) => FlowError::WebSocket(format!("the server responded {}", response.status())),
         Error::Capacity(_) | Error::Utf8(_) => FlowError::Garbage,
         other => FlowError::WebSocket(other.to_string()),
     }

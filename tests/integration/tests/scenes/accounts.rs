@@ -6,14 +6,14 @@ use serde_json::json;
 use sipwake::core::payload::Duty;
 use sipwake::{AccountConfig, CallChange, Error, Event, Transport};
 
-over_udp_and_tcp!(two_accounts_on_two_servers_live_side_by_side, two_accounts_on_one_server_live_side_by_side,);
+over_udp_and_tcp!(two_accounts_on_two_servers_work_side_by_side, two_accounts_on_one_server_work_side_by_side,);
 
-async fn two_accounts_on_two_servers_live_side_by_side(transport: Transport) {
+async fn two_accounts_on_two_servers_work_side_by_side(transport: Transport) {
     let (stage, other) = (Stage::new("mizutech", transport).await, Stage::new("rfc8599", transport).await);
     two_accounts(&stage, &other).await;
 }
 
-async fn two_accounts_on_one_server_live_side_by_side(transport: Transport) {
+async fn two_accounts_on_one_server_work_side_by_side(transport: Transport) {
     let stage = Stage::new("mizutech", transport).await;
     two_accounts(&stage, &stage).await;
 }
@@ -35,7 +35,7 @@ async fn two_accounts(stage: &Stage, other: &Stage) {
     })
     .await;
 
-    // Each call reaches its account.
+    // Each call reaches its own account.
     for (gateway, user, expected) in
         [(&stage.gateway, USER, app.account.clone()), (&other.gateway, "carol", carol.clone())]
     {
@@ -52,7 +52,7 @@ async fn two_accounts(stage: &Stage, other: &Stage) {
         call.wait_end(PATIENCE).await.expect("an end");
     }
 
-    // One leaves; the other stays, and only its pushes make a sound.
+    // One user logs out. The other one stays, and only their pushes make a sound.
     app.log_out().await;
     assert_eq!(stage.gateway.bindings(USER).await, []);
     assert_eq!(other.gateway.bindings("carol").await.len(), 1);

@@ -1,4 +1,4 @@
-//! What registrars answer.
+//! The responses of registrars.
 
 use std::time::Duration;
 
@@ -8,16 +8,16 @@ use sipwake::core::push::Reason;
 use sipwake::{Failure, Standing, Transport};
 
 over_udp_and_tcp!(
-    an_interval_too_brief_is_lengthened_and_remembered,
+    after_a_423_the_longer_interval_is_used_and_remembered,
     a_refused_push_provider_still_leaves_the_user_registered,
-    a_server_in_trouble_is_tried_again_when_it_says,
+    a_server_with_an_error_is_tried_again_when_it_says,
     a_redirect_is_followed,
     every_kind_of_challenge_is_answered,
     a_nonce_from_the_server_is_used_next,
-    a_nonce_that_may_be_used_once_costs_one_challenge_each_time,
-    a_stale_nonce_is_answered_once_whether_the_server_says_stale_or_not,
-    a_wrong_password_is_tried_no_more_than_twice,
-    a_refused_account_is_left_alone_until_the_app_asks,
+    a_nonce_that_is_valid_once_leads_to_one_challenge_each_time,
+    a_stale_nonce_gets_one_new_answer_even_if_the_server_does_not_say_stale,
+    a_wrong_password_is_tried_at_most_twice,
+    a_refused_account_sends_nothing_until_the_app_asks,
     the_digest_uri_is_the_one_that_the_server_names,
 );
 
@@ -26,7 +26,7 @@ fn reply(status: u16, headers: &[(&str, &str)]) -> Scripted {
     Scripted { status, headers, after_auth: true }
 }
 
-async fn an_interval_too_brief_is_lengthened_and_remembered(transport: Transport) {
+async fn after_a_423_the_longer_interval_is_used_and_remembered(transport: Transport) {
     let stage = Stage::new("mizutech", transport).await;
     stage
         .gateway
@@ -61,7 +61,7 @@ async fn a_refused_push_provider_still_leaves_the_user_registered(transport: Tra
     assert_eq!(bindings[0].push, None);
 }
 
-async fn a_server_in_trouble_is_tried_again_when_it_says(transport: Transport) {
+async fn a_server_with_an_error_is_tried_again_when_it_says(transport: Transport) {
     let stage = Stage::new("mizutech", transport).await;
     stage.gateway.script(USER, vec![reply(503, &[("Retry-After", "1")])]).await;
     let mut app = stage.app().await;
@@ -128,7 +128,7 @@ async fn a_nonce_from_the_server_is_used_next(transport: Transport) {
     }
 }
 
-async fn a_nonce_that_may_be_used_once_costs_one_challenge_each_time(transport: Transport) {
+async fn a_nonce_that_is_valid_once_leads_to_one_challenge_each_time(transport: Transport) {
     let stage = Stage::new("mizutech", transport).await;
     let offer = Challenges::one(Offer::new(Algorithm::Md5));
     stage.gateway.set_challenges(None, Challenges { nonce_uses: Some(1), ..offer }).await;
@@ -140,7 +140,7 @@ async fn a_nonce_that_may_be_used_once_costs_one_challenge_each_time(transport: 
     }
 }
 
-async fn a_stale_nonce_is_answered_once_whether_the_server_says_stale_or_not(transport: Transport) {
+async fn a_stale_nonce_gets_one_new_answer_even_if_the_server_does_not_say_stale(transport: Transport) {
     for stale_flag in [true, false] {
         let stage = Stage::new("mizutech", transport).await;
         let offer = Challenges::one(Offer::new(Algorithm::Md5));
@@ -154,7 +154,7 @@ async fn a_stale_nonce_is_answered_once_whether_the_server_says_stale_or_not(tra
     }
 }
 
-async fn a_wrong_password_is_tried_no_more_than_twice(transport: Transport) {
+async fn a_wrong_password_is_tried_at_most_twice(transport: Transport) {
     let stage = Stage::new("mizutech", transport).await;
     let mut account = stage.account();
     account.credentials = sipwake::Credentials::Password(sipwake::Secret::new("not it"));
@@ -164,7 +164,7 @@ async fn a_wrong_password_is_tried_no_more_than_twice(transport: Transport) {
     assert_eq!((failure, retry_in), (Failure::WrongCredentials, None));
     let tried = stage.requests_since(0, "REGISTER").len();
     assert!(tried <= 3, "{tried} REGISTERs");
-    // Pushes do not start it again: a locked account is worse than a missed call.
+    // Pushes do not start it again: a locked account would be worse than a missed call.
     for _ in 0..5 {
         app.push(&serde_json::json!({"ntype": "0", "nfrom": "123"}));
     }
@@ -177,7 +177,7 @@ async fn a_wrong_password_is_tried_no_more_than_twice(transport: Transport) {
     stage.wait_for_tokens(&[TOKEN]).await;
 }
 
-async fn a_refused_account_is_left_alone_until_the_app_asks(transport: Transport) {
+async fn a_refused_account_sends_nothing_until_the_app_asks(transport: Transport) {
     let stage = Stage::new("mizutech", transport).await;
     stage.gateway.script(USER, vec![reply(403, &[])]).await;
     let mut app = stage.app().await;
@@ -191,7 +191,7 @@ async fn the_digest_uri_is_the_one_that_the_server_names(transport: Transport) {
     let stage = Stage::new("mizutech", transport).await;
     stage.gateway.change_profile(None, |profile| profile.auth_uri = Some("sip:upper.example".into())).await;
     let mut account = stage.account();
-    // A server may name itself or the one that the app says stands behind it, and nobody else.
+    // A server may name itself or its upper server from the settings, and no other host.
     account.upper.server = Some("upper.example".into());
     let mut app = App::start(stage.store(), account, Some(stage.push())).await;
     app.client.set_token(&app.account, TOKEN).await.expect("a good token");
@@ -202,7 +202,7 @@ async fn the_digest_uri_is_the_one_that_the_server_names(transport: Transport) {
 }
 
 #[tokio::test]
-async fn a_server_that_says_nothing_of_push_leaves_it_unconfirmed_with_a_reason() {
+async fn a_server_that_says_nothing_about_push_leaves_it_unconfirmed_with_a_reason() {
     let stage = Stage::new("kamailio", Transport::Udp).await;
     let (_, registered) = stage.registered_app(TOKEN).await;
     assert_eq!(registered.verdict.standing, Standing::Unconfirmed);

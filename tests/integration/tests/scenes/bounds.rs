@@ -1,4 +1,4 @@
-//! Readers that do not read, stores that do not store, servers that never stop: the client goes on, and stays small.
+//! Readers that do not read, stores that do not store, servers that never stop: the client goes on and stays small.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -10,14 +10,14 @@ use sipwake::core::payload::Duty;
 use sipwake::{Event, MemoryStore, StateStore, StoreError, Transport};
 
 over_udp_and_tcp!(
-    a_reader_that_never_reads_misses_the_oldest_and_holds_nobody_up,
+    a_reader_that_never_reads_misses_the_oldest_events_and_blocks_nothing,
     an_idle_client_sends_nothing,
     a_client_whose_store_fails_says_so_and_works,
-    a_store_that_cannot_be_read_is_a_fresh_start,
-    a_flood_of_pushes_is_a_few_registers,
+    a_store_with_unreadable_records_leads_to_a_fresh_start,
+    a_flood_of_pushes_leads_to_a_few_registers,
 );
 
-async fn a_reader_that_never_reads_misses_the_oldest_and_holds_nobody_up(transport: Transport) {
+async fn a_reader_that_never_reads_misses_the_oldest_events_and_blocks_nothing(transport: Transport) {
     let stage = Stage::new("mizutech", transport).await;
     let (mut app, _) = stage.registered_app(TOKEN).await;
     let mut lazy = app.client.events();
@@ -102,7 +102,7 @@ async fn a_client_whose_store_fails_says_so_and_works(transport: Transport) {
     assert!(store.failures.load(Ordering::SeqCst) > 0);
 }
 
-async fn a_store_that_cannot_be_read_is_a_fresh_start(transport: Transport) {
+async fn a_store_with_unreadable_records_leads_to_a_fresh_start(transport: Transport) {
     let stage = Stage::new("flexisip", transport).await;
     let (app, _) = stage.registered_app(TOKEN).await;
     let store = stage.store();
@@ -112,7 +112,7 @@ async fn a_store_that_cannot_be_read_is_a_fresh_start(transport: Transport) {
     for bytes in [&good[..good.len() / 2], b"", b"\xff\xfe\x00", b"sipwake 9 0 {}\n"] {
         store.save(&key, bytes).expect("it can be written");
         store.save("removals", bytes).expect("it can be written");
-        // Whatever was stored, the device must not be known twice.
+        // Whatever was stored, the server must not know the device twice.
         stage.gateway.restart(false).await;
         let mut app = stage.app().await;
         let told = |event: &Event| matches!(event, Event::StoreFailed { .. }).then_some(());
@@ -125,13 +125,13 @@ async fn a_store_that_cannot_be_read_is_a_fresh_start(transport: Transport) {
     }
 }
 
-async fn a_flood_of_pushes_is_a_few_registers(transport: Transport) {
+async fn a_flood_of_pushes_leads_to_a_few_registers(transport: Transport) {
     let stage = Stage::new("mizutech", transport).await;
     let (mut app, _) = stage.registered_app(TOKEN).await;
     let mark = stage.mark();
     for number in 0..10_000 {
         let action = app.push(&serde_json::json!({"ntype": "0", "nfrom": "123", "ncallid": format!("{number}")}));
-        // Once as many calls are announced as the client holds, a further one cannot ring.
+        // When the client holds the largest number of announced calls, a further one cannot ring.
         assert!(matches!(action.duty, Duty::StartForegroundService | Duty::Nothing), "{action:?}");
         assert!(number > 0 || action.duty == Duty::StartForegroundService, "the first one rings: {action:?}");
     }

@@ -1,4 +1,4 @@
-//! What comes in on a registered flow.
+//! Requests that come in on a registered flow.
 
 use integration::peer::Peer;
 use integration::{App, PATIENCE, Stage, TOKEN, USER, over_udp_and_tcp};
@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 over_udp_and_tcp!(
     a_call_rings_and_is_cancelled,
-    a_call_that_another_phone_took_ends_so,
+    a_call_answered_on_another_phone_ends_as_such,
     a_declined_call_is_refused_on_all_phones_or_on_this_one,
-    a_refusal_queued_just_before_the_end_still_leaves,
+    a_refusal_queued_just_before_the_end_is_still_sent,
     a_message_arrives_with_its_text,
     a_merged_call_rings_once,
-    a_log_out_ends_what_rings,
+    a_log_out_ends_a_ringing_call,
 );
 
 async fn a_call_rings_and_is_cancelled(transport: Transport) {
@@ -45,7 +45,7 @@ async fn a_call_rings_and_is_cancelled(transport: Transport) {
     assert_eq!(report.state, CallState::Cancelled);
 }
 
-async fn a_call_that_another_phone_took_ends_so(transport: Transport) {
+async fn a_call_answered_on_another_phone_ends_as_such(transport: Transport) {
     let stage = Stage::new("mizutech", transport).await;
     let (mut app, _) = stage.registered_app(TOKEN).await;
     let call = stage.gateway.place_call(USER, CallOptions::default()).await;
@@ -69,7 +69,7 @@ async fn a_declined_call_is_refused_on_all_phones_or_on_this_one(transport: Tran
     assert_eq!(app.client.decline(Uuid::nil(), Decline::Busy).await, Err(Error::NoSuchCall));
 }
 
-async fn a_refusal_queued_just_before_the_end_still_leaves(transport: Transport) {
+async fn a_refusal_queued_just_before_the_end_is_still_sent(transport: Transport) {
     for _ in 0..20 {
         let stage = Stage::new("mizutech", transport).await;
         let (mut app, _) = stage.registered_app(TOKEN).await;
@@ -113,7 +113,7 @@ async fn a_merged_call_rings_once(transport: Transport) {
     call.cancel().await;
 }
 
-async fn a_log_out_ends_what_rings(transport: Transport) {
+async fn a_log_out_ends_a_ringing_call(transport: Transport) {
     let stage = Stage::new("mizutech", transport).await;
     let (mut app, _) = stage.registered_app(TOKEN).await;
     let call = stage.gateway.place_call(USER, CallOptions::default()).await;
@@ -144,11 +144,11 @@ async fn options_is_answered_with_what_the_client_can_do() {
     assert!(answer.header("Allow").is_some_and(|allow| allow.contains("INVITE") && allow.contains("MESSAGE")));
     assert!(answer.header("Accept").is_some());
     let again = peer.ask("OPTIONS", "options", "").await;
-    assert_eq!(again.header("To"), answer.header("To"), "a retransmission gets the same answer");
+    assert_eq!(again.header("To"), answer.header("To"), "a retransmission gets the same response");
 }
 
 #[tokio::test]
-async fn what_the_client_does_not_know_is_politely_refused() {
+async fn unknown_requests_get_the_response_that_the_rfc_asks_for() {
     let (mut peer, _app) = beside_a_peer().await;
     for (method, status) in [("FROBNICATE", 405), ("REGISTER", 405), ("SUBSCRIBE", 405), ("BYE", 481), ("NOTIFY", 481)]
     {

@@ -8,16 +8,16 @@ use mock_gateway::{Action, CallOptions, Direction, Fault};
 use sipwake::{CallChange, Discard, Ended, Event, Failure, FlowError, Transport};
 
 over_udp_and_tcp!(
-    late_answers_are_waited_for,
-    answers_that_come_twice_are_taken_once,
-    requests_that_come_twice_are_answered_once,
-    answers_that_change_places_do_no_harm,
-    an_answer_to_somebody_else_is_left_alone,
-    a_flow_that_carries_half_an_answer_is_left_for_a_new_one,
+    the_client_waits_for_late_responses,
+    repeated_responses_count_once,
+    repeated_requests_are_answered_once,
+    reordered_responses_do_no_harm,
+    a_response_to_another_request_is_ignored,
+    after_half_a_response_a_new_flow_is_opened,
     a_call_survives_lost_and_doubled_messages,
 );
 
-async fn late_answers_are_waited_for(transport: Transport) {
+async fn the_client_waits_for_late_responses(transport: Transport) {
     let stage = Stage::new("mizutech", transport).await;
     let late = Fault::new(Action::Delay(Duration::from_millis(900))).sent().times(2);
     stage.gateway.faults(vec![late]).await;
@@ -25,7 +25,7 @@ async fn late_answers_are_waited_for(transport: Transport) {
     stage.wait_for_tokens(&[TOKEN]).await;
 }
 
-async fn answers_that_come_twice_are_taken_once(transport: Transport) {
+async fn repeated_responses_count_once(transport: Transport) {
     let stage = Stage::new("mizutech", transport).await;
     stage.gateway.faults(vec![Fault::new(Action::Duplicate).sent().times(u32::MAX)]).await;
     let (mut app, _) = stage.registered_app(TOKEN).await;
@@ -34,7 +34,7 @@ async fn answers_that_come_twice_are_taken_once(transport: Transport) {
     assert_eq!(stage.requests_since(0, "REGISTER").len(), 2, "{}", stage.ladder());
 }
 
-async fn requests_that_come_twice_are_answered_once(transport: Transport) {
+async fn repeated_requests_are_answered_once(transport: Transport) {
     let stage = Stage::new("mizutech", transport).await;
     let (mut app, _) = stage.registered_app(TOKEN).await;
     stage.gateway.faults(vec![Fault::new(Action::Duplicate).sent().times(u32::MAX)]).await;
@@ -47,10 +47,10 @@ async fn requests_that_come_twice_are_answered_once(transport: Transport) {
     assert_eq!(app.call("the end", |change| *change == CallChange::Ended(Ended::Cancelled)).await, uuid);
     let more = app.leftovers(Duration::from_millis(300)).await;
     let told = more.iter().any(|event| matches!(event, Event::Call(_) | Event::Message { .. }));
-    assert!(!told, "everything is told once: {more:?}");
+    assert!(!told, "everything is reported once: {more:?}");
 }
 
-async fn answers_that_change_places_do_no_harm(transport: Transport) {
+async fn reordered_responses_do_no_harm(transport: Transport) {
     let stage = Stage::new("mizutech", transport).await;
     stage.gateway.faults(vec![Fault::new(Action::Reorder).sent().times(2)]).await;
     let (mut app, _) = stage.registered_app(TOKEN).await;
@@ -62,7 +62,7 @@ async fn answers_that_change_places_do_no_harm(transport: Transport) {
     stage.wait_for_tokens(&[TOKEN]).await;
 }
 
-async fn an_answer_to_somebody_else_is_left_alone(transport: Transport) {
+async fn a_response_to_another_request_is_ignored(transport: Transport) {
     let stage = Stage::new("mizutech", transport).await;
     stage.gateway.faults(vec![Fault::new(Action::ForeignResponse).sent().times(2)]).await;
     let mut app = stage.app().await;
@@ -70,7 +70,7 @@ async fn an_answer_to_somebody_else_is_left_alone(transport: Transport) {
     app.client.register(&app.account).await.expect("the account is there");
     app.wait("the discard", |event| match event {
         Event::Discarded { reason: Discard::ForeignResponse, .. } => Some(()),
-        Event::Registered { .. } => panic!("a foreign answer was taken for ours"),
+        Event::Registered { .. } => panic!("it accepted a response to another request"),
         _ => None,
     })
     .await;
@@ -78,14 +78,14 @@ async fn an_answer_to_somebody_else_is_left_alone(transport: Transport) {
     stage.wait_for_tokens(&[TOKEN]).await;
 }
 
-async fn a_flow_that_carries_half_an_answer_is_left_for_a_new_one(transport: Transport) {
+async fn after_half_a_response_a_new_flow_is_opened(transport: Transport) {
     let stage = Stage::new("mizutech", transport).await;
     stage.gateway.faults(vec![Fault::new(Action::Half).sent().response(200, "REGISTER")]).await;
     let mut app = stage.app().await;
     app.client.set_token(&app.account, TOKEN).await.expect("a good token");
     app.client.register(&app.account).await.expect("the account is there");
     let half = |e: &mock_gateway::Entry| e.fault == Some("half");
-    stage.gateway.wait_for(half, integration::PATIENCE).await.expect("half an answer");
+    stage.gateway.wait_for(half, integration::PATIENCE).await.expect("half a response");
     app.client.network_changed().await.expect("it runs");
     app.registered().await;
     stage.wait_for_tokens(&[TOKEN]).await;
@@ -109,7 +109,7 @@ async fn a_call_survives_lost_and_doubled_messages(transport: Transport) {
 }
 
 #[tokio::test]
-async fn a_register_lost_on_the_way_is_sent_again() {
+async fn a_lost_register_is_sent_again() {
     let stage = Stage::new("mizutech", Transport::Udp).await;
     let lost = Fault::new(Action::Drop).received().request("REGISTER");
     stage.gateway.faults(vec![lost]).await;
@@ -120,7 +120,7 @@ async fn a_register_lost_on_the_way_is_sent_again() {
 }
 
 #[tokio::test]
-async fn an_answer_lost_on_the_way_is_asked_for_again() {
+async fn a_register_is_sent_again_after_a_lost_response() {
     let stage = Stage::new("mizutech", Transport::Udp).await;
     stage.gateway.faults(vec![Fault::new(Action::Drop).sent().times(2)]).await;
     stage.registered_app(TOKEN).await;
@@ -128,7 +128,7 @@ async fn an_answer_lost_on_the_way_is_asked_for_again() {
 }
 
 #[tokio::test]
-async fn an_answer_with_another_branch_is_not_ours() {
+async fn a_response_with_another_branch_is_ignored() {
     let stage = Stage::new("mizutech", Transport::Udp).await;
     stage.gateway.faults(vec![Fault::new(Action::WrongBranch).sent()]).await;
     let mut app = stage.app().await;
@@ -161,7 +161,7 @@ async fn a_stream_of_garbage_is_closed_and_the_next_one_is_good() {
 }
 
 #[tokio::test]
-async fn a_reset_in_the_middle_of_a_register_is_told_and_tried_again() {
+async fn a_reset_during_a_register_is_reported_and_the_register_is_tried_again() {
     for action in [Action::Reset, Action::Close] {
         let stage = Stage::new("mizutech", Transport::Tcp).await;
         stage.gateway.faults(vec![Fault::new(action).received().request("REGISTER")]).await;
@@ -220,7 +220,7 @@ async fn a_connection_that_the_server_closes_is_opened_again() {
     let stage = Stage::new("mizutech", Transport::Tcp).await;
     let (mut app, _) = stage.registered_app(TOKEN).await;
     stage.gateway.sleep(USER, true).await;
-    // It would come back by itself after a wait of up to half a minute; a push does not wait.
+    // It would reconnect by itself after a wait of up to half a minute. A push does not wait.
     app.push(&serde_json::json!({"ntype": "4"}));
     app.registered().await;
     stage.wait_for_tokens(&[TOKEN]).await;

@@ -1,5 +1,5 @@
-//! Woken inside a call: the client sleeps while it talks, and the server wakes it for the next request of the dialog (RFC 8599,
-//! section 6.1.2).
+//! Woken inside a call: the client sleeps during the call, and the server wakes it for the next request of the dialog (RFC
+//! 8599, section 6.1.2).
 
 use integration::{PATIENCE, Stage, TOKEN, USER, over_udp_and_tcp};
 use mock_gateway::{CallOptions, CallState};
@@ -7,13 +7,13 @@ use serde_json::json;
 use sipwake::{Answer, CallChange, CallPolicy, Channel, Ended, Event, Hints, Transport};
 
 over_udp_and_tcp!(
-    a_request_inside_a_call_wakes_its_client_and_is_no_new_call,
-    without_the_policy_nobody_is_woken_inside_a_call
+    a_request_inside_a_call_wakes_its_client_without_a_new_call,
+    without_the_policy_no_client_is_woken_inside_a_call
 );
 
 const SDP: &str = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 5000 RTP/AVP 8\r\n";
 
-async fn a_request_inside_a_call_wakes_its_client_and_is_no_new_call(transport: Transport) {
+async fn a_request_inside_a_call_wakes_its_client_without_a_new_call(transport: Transport) {
     for (other_media, channel) in [(false, Channel::FcmAndroid), (true, Channel::PushKit), (false, Channel::PushKit)] {
         let mut stage = Stage::new("rfc8599", transport).await;
         let (mut app, _) = stage.registered_app(TOKEN).await;
@@ -27,11 +27,11 @@ async fn a_request_inside_a_call_wakes_its_client_and_is_no_new_call(transport: 
         stage.gateway.sleep(USER, transport == Transport::Tcp).await;
         let asked = if other_media { call.reinvite(SDP).await } else { call.bye().await };
         assert!(asked, "it is up");
-        // It tells nothing. Over PushKit it must be taken for a call all the same.
+        // The push has no content. Over PushKit it must still be treated as a call.
         assert_eq!(stage.next_push().await, json!({}));
         let action = app.client.push(r#"{"aps":{}}"#, channel, &Hints::at(sipwake::now()));
         let is_voip = channel == Channel::PushKit;
-        assert_eq!((action.is_call(), action.uuid == uuid), (is_voip, is_voip), "a call is that which is up");
+        assert_eq!((action.is_call(), action.uuid == uuid), (is_voip, is_voip), "the call is connected");
         if other_media {
             app.call("other media", |change| matches!(change, CallChange::Offered { .. })).await;
             app.client.respond_offer(uuid, Some(Answer::sdp(SDP))).await.expect("it waits");
@@ -51,7 +51,7 @@ async fn a_request_inside_a_call_wakes_its_client_and_is_no_new_call(transport: 
     }
 }
 
-async fn without_the_policy_nobody_is_woken_inside_a_call(transport: Transport) {
+async fn without_the_policy_no_client_is_woken_inside_a_call(transport: Transport) {
     let stage = Stage::new("rfc8599", transport).await;
     let (mut app, _) = stage.registered_app(TOKEN).await;
     let call = stage.gateway.place_call(USER, CallOptions::default()).await;

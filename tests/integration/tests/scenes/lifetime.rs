@@ -10,13 +10,13 @@ use sipwake::{Client, Decline, Error, Event, MemoryStore, Transport};
 use tokio::time::timeout;
 
 over_udp_and_tcp!(
-    clones_share_one_driver_which_ends_with_the_last_of_them,
+    clones_share_one_driver_that_ends_with_the_last_clone,
     after_a_shutdown_every_clone_says_so_and_the_sockets_are_closed,
     a_shutdown_sends_what_was_queued_before_it,
     a_shutdown_while_the_server_does_not_answer_does_not_wait_for_it,
 );
 
-async fn clones_share_one_driver_which_ends_with_the_last_of_them(transport: Transport) {
+async fn clones_share_one_driver_that_ends_with_the_last_clone(transport: Transport) {
     let stage = Stage::new("mizutech", transport).await;
     let (mut app, _) = stage.registered_app(TOKEN).await;
     let clone = app.client.clone();
@@ -48,8 +48,8 @@ async fn after_a_shutdown_every_clone_says_so_and_the_sockets_are_closed(transpo
     assert_eq!(app.events.next().await, None);
     assert_eq!(clone.events().next().await, None);
     let action = app.push(&serde_json::json!({"ntype": "0", "nfrom": "123"}));
-    assert_eq!(action.duty, Duty::StartForegroundService, "a push is judged all the same");
-    // A second time is harmless, and returns.
+    assert_eq!(action.duty, Duty::StartForegroundService, "the push is judged anyway");
+    // A second time is harmless and returns.
     timeout(PATIENCE, clone.shutdown()).await.expect("in time");
     stage.wait_for_tokens(&[TOKEN]).await;
 }
@@ -71,10 +71,10 @@ async fn a_shutdown_while_the_server_does_not_answer_does_not_wait_for_it(transp
     stage.gateway.faults(vec![deaf]).await;
     let app = stage.app().await;
     app.client.register(&app.account).await.expect("the account is there");
-    timeout(Duration::from_secs(25), app.client.shutdown()).await.expect("long before timer F");
+    timeout(Duration::from_secs(25), app.client.shutdown()).await.expect("this was long before timer F");
 }
 
-/// Waits until the server sees no connection any more; UDP has none.
+/// Waits until the server sees no open connection. UDP has none.
 async fn closed(stage: &Stage) {
     if stage.transport == Transport::Tcp {
         let asleep = async || stage.bindings().await.iter().all(|binding| binding.asleep);
@@ -94,7 +94,7 @@ async fn a_client_that_never_did_anything_ends_too() {
 #[tokio::test]
 async fn a_client_ends_while_it_waits_for_a_connection() {
     let (client, mut events) = Client::start(Arc::new(MemoryStore::default()));
-    // TEST-NET-1 (RFC 5737): nobody answers there, if the packets leave at all.
+    // TEST-NET-1 (RFC 5737): no host answers there, if the packets are sent at all.
     let mut account = sipwake::AccountConfig::new("alice@192.0.2.1", "secret");
     account.transport = Some(Transport::Tcp);
     let account = client.add_account(account, None).await.expect("a good account");

@@ -1,4 +1,4 @@
-//! sipwake against the mock gateway: every scene over real sockets, most over UDP and TCP.
+//! sipwake against the mock gateway: every scene over real sockets, most of them over UDP and TCP.
 
 mod accounts;
 mod answers;

@@ -1,7 +1,7 @@
-//! Which of several gateways: asked for their load, and left and returned to as it changes.
+//! Which of several gateways the client uses: it probes their load, leaves a full one, and returns later.
 //!
-//! The gateways have addresses of their own and one port in common for their API, as gateways do; only Linux has the whole of
-//! 127.0.0.0/8 on loopback.
+//! The gateways have addresses of their own and share one port for their API, as real gateways do. Only Linux has the whole
+//! of 127.0.0.0/8 on loopback.
 #![cfg(target_os = "linux")]
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -42,7 +42,7 @@ impl Gateway {
     }
 }
 
-/// An address that takes datagrams and connections, and never says a word.
+/// An address that accepts datagrams and connections and never answers.
 struct Mute {
     address: SocketAddr,
     _sockets: (std::net::UdpSocket, std::net::TcpListener),
@@ -58,7 +58,7 @@ impl Mute {
 }
 
 fn wsload(port: u16) -> Probing {
-    // Long enough for a busy machine: the test wants the answers, not the bound.
+    // Long enough for a busy machine: the test wants the responses, not the time limit.
     Probing::new(Probe::WsLoad { https: false, port: Some(port) }).first_wait(PATIENCE)
 }
 
@@ -105,13 +105,13 @@ async fn the_least_loaded_gateway_is_chosen(transport: Transport) {
     free.api.set(None);
     let loads = app.client.probe_gateways(&app.account).await.expect("it is there");
     let loads: Vec<_> = loads.iter().map(|health| health.load).collect();
-    assert_eq!(loads, [None, Some(4), Some(3), None], "dead, full, busy, and one that says it malfunctions");
+    assert_eq!(loads, [None, Some(4), Some(3), None], "dead, full, busy, and one that reports a malfunction");
     app.client.network_changed().await.expect("it runs");
     app.registered().await;
-    assert!(busy.is_bound().await, "the next choice goes by the last probe");
+    assert!(busy.is_bound().await, "the next choice uses the last probe");
     assert_eq!(full.asked("REGISTER"), 0);
     let again = full.api.wait_asked(3, PATIENCE).await;
-    assert!(again, "on another network they are asked again, however lately they were");
+    assert!(again, "on another network they are asked again, even if they were asked just before");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -125,7 +125,7 @@ async fn the_least_loaded_gateway_is_chosen_over_tcp() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_gateway_that_was_full_is_returned_to_at_a_refresh() {
+async fn a_refresh_returns_to_a_gateway_that_was_full() {
     let port = quiet_address().port();
     let (preferred, other) = (Gateway::start(1, port, 4).await, Gateway::start(2, port, 1).await);
     let probing = wsload(port).every(Duration::ZERO);
@@ -135,11 +135,11 @@ async fn a_gateway_that_was_full_is_returned_to_at_a_refresh() {
     assert_eq!(preferred.asked("REGISTER"), 0);
     preferred.api.set(Some(0));
     let moved = preferred.sip.wait_until(async || preferred.is_bound().await, PATIENCE).await;
-    assert!(moved, "the probe behind a registration has told that there is room again");
+    assert!(moved, "the probe after a registration showed that there is room again");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sip_options_tell_who_is_there() {
+async fn sip_options_show_which_gateway_answers() {
     let port = quiet_address().port();
     let gateway = Gateway::start(1, port, 0).await;
     let mute = Mute::new();
@@ -154,13 +154,13 @@ async fn sip_options_tell_who_is_there() {
         assert_eq!(found, [(0, None), (1, None), (2, Some(0))], "{transport:?}");
         app.log_out().await;
     }
-    assert!(gateway.asked("OPTIONS") >= 4, "before the first registration and when the app asked, twice");
+    assert!(gateway.asked("OPTIONS") >= 4, "before the first registration, and when the app asked, so twice");
     assert_eq!(gateway.api.asked(), 0);
     assert_eq!(gateway.sip.violations(), []);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn gateways_that_say_nothing_delay_a_first_registration_by_the_bound_alone_and_a_push_not_at_all() {
+async fn silent_gateways_delay_a_first_registration_only_to_the_limit_and_a_push_not_at_all() {
     let port = quiet_address().port();
     let (slow, other) = (Gateway::start(1, port, 0).await, Gateway::start(2, port, 0).await);
     slow.api.fall_silent();
@@ -174,7 +174,7 @@ async fn gateways_that_say_nothing_delay_a_first_registration_by_the_bound_alone
     let begun = Instant::now();
     first.register().await;
     assert!(begun.elapsed() >= bound && begun.elapsed() < PATIENCE, "{:?}", begun.elapsed());
-    assert!(slow.is_bound().await, "without news the order of the app counts");
+    assert!(slow.is_bound().await, "without results of a probe, the app's order counts");
     first.client.shutdown().await;
 
     let mut woken = app_with(store, &both, Transport::Udp, Some(never.first_wait(PATIENCE * 10)), 600).await;
@@ -185,7 +185,7 @@ async fn gateways_that_say_nothing_delay_a_first_registration_by_the_bound_alone
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_the_option_or_with_one_gateway_nothing_is_probed() {
+async fn without_the_option_or_with_one_gateway_there_are_no_probes() {
     let port = quiet_address().port();
     let (one, two) = (Gateway::start(1, port, 4).await, Gateway::start(2, port, 0).await);
     let mut unasked = app(&addresses(&[&one, &two]), Transport::Udp, None, 600).await;

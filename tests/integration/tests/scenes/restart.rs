@@ -7,31 +7,31 @@ use mock_gateway::{Action, Config, Fault, MockGateway};
 use sipwake::{Client, Event, Transport};
 
 over_udp_and_tcp!(
-    a_log_out_that_nobody_heard_is_delivered_by_the_next_process,
+    a_lost_log_out_is_delivered_by_the_next_process,
     a_log_out_while_the_server_is_down_is_delivered_by_the_next_process,
-    a_log_out_without_an_account_added_again_needs_the_store_alone,
-    logging_in_again_takes_back_a_log_out_that_was_not_delivered,
-    an_unbind_that_nobody_heard_is_delivered_by_the_next_process,
-    a_kill_in_the_middle_of_a_register_keeps_the_call_id_and_the_cseq_growing,
-    a_server_that_lost_everything_learns_it_again,
-    a_restarted_server_does_not_keep_the_client_from_being_bound_again,
+    the_next_process_delivers_a_log_out_without_the_account,
+    logging_in_again_cancels_an_undelivered_log_out,
+    a_lost_unbind_is_delivered_by_the_next_process,
+    after_a_kill_during_a_register_the_call_id_stays_and_the_cseq_grows,
+    a_server_that_lost_its_bindings_gets_them_again,
+    the_client_is_bound_again_at_a_restarted_server,
 );
 
 fn deaf() -> Vec<Fault> {
     vec![Fault::new(Action::Drop).received().times(u32::MAX)]
 }
 
-async fn a_log_out_that_nobody_heard_is_delivered_by_the_next_process(transport: Transport) {
+async fn a_lost_log_out_is_delivered_by_the_next_process(transport: Transport) {
     for profile in ["mizutech", "rfc8599", "opensips", "portsip"] {
         let stage = Stage::new(profile, transport).await;
         let (app, _) = stage.registered_app(TOKEN).await;
         stage.gateway.faults(deaf()).await;
         let mark = stage.mark();
         app.client.log_out(&app.account).await.expect("the account is there");
-        // Sent, and lost: what still is on its way would meet a server that hears again.
+        // Sent and lost: a message still on its way would reach a server that is up again.
         stage.wait_for_request(mark, "REGISTER").await;
         app.client.shutdown().await;
-        assert_eq!(stage.tokens().await, [TOKEN], "the server heard nothing");
+        assert_eq!(stage.tokens().await, [TOKEN], "the server received nothing");
         stage.gateway.clear_faults().await;
 
         let (_client, mut events) = Client::start(stage.store());
@@ -43,9 +43,13 @@ async fn a_log_out_that_nobody_heard_is_delivered_by_the_next_process(transport:
         };
         assert_eq!(aor, format!("sip:{USER}@mock.example"));
         assert_eq!(stage.bindings().await, [], "{profile}");
-        let left = stage.store().load("removals").expect("it can be read").expect("who left is remembered by name");
+        let left = stage
+            .store()
+            .load("removals")
+            .expect("it can be read")
+            .expect("a user who logged out is remembered by name");
         let left = String::from_utf8(left).expect("JSON");
-        assert!(left.contains(r#""pending":{}"#), "nothing is left to be delivered: {left}");
+        assert!(left.contains(r#""pending":{}"#), "nothing is left to deliver: {left}");
     }
 }
 
@@ -58,7 +62,7 @@ async fn a_log_out_while_the_server_is_down_is_delivered_by_the_next_process(tra
     app.client.log_out(&app.account).await.expect("the account is there");
     app.client.shutdown().await;
 
-    // The sockets of the old server close a moment after it.
+    // The sockets of the old server close a moment later.
     let config = config.user(USER, PASSWORD);
     let gateway = loop {
         match MockGateway::start(config.clone()).await {
@@ -78,19 +82,19 @@ async fn a_log_out_while_the_server_is_down_is_delivered_by_the_next_process(tra
     assert_eq!(gateway.violations(), []);
 }
 
-async fn a_log_out_without_an_account_added_again_needs_the_store_alone(transport: Transport) {
+async fn the_next_process_delivers_a_log_out_without_the_account(transport: Transport) {
     let stage = Stage::new("mizutech", transport).await;
     let (app, _) = stage.registered_app(TOKEN).await;
     stage.gateway.faults(deaf()).await;
     let mark = stage.mark();
     app.client.log_out(&app.account).await.expect("the account is there");
-    // Sent, and lost: what still is on its way would meet a server that hears again.
+    // Sent and lost: a message still on its way would reach a server that is up again.
     stage.wait_for_request(mark, "REGISTER").await;
     app.client.shutdown().await;
-    let stored = stage.store().load("removals").expect("it can be read").expect("the wish is stored");
+    let stored = stage.store().load("removals").expect("it can be read").expect("the command is stored");
     let text = String::from_utf8_lossy(&stored);
     assert!(!text.contains(PASSWORD), "the password outlives the log-out as HA1 only");
-    // The nonce of the server that comes back is another one.
+    // The restarted server has another nonce.
     stage.gateway.forget_nonces().await;
     stage.gateway.clear_faults().await;
     let (_client, mut events) = Client::start(stage.store());
@@ -99,13 +103,13 @@ async fn a_log_out_without_an_account_added_again_needs_the_store_alone(transpor
     assert_eq!(stage.bindings().await, []);
 }
 
-async fn logging_in_again_takes_back_a_log_out_that_was_not_delivered(transport: Transport) {
+async fn logging_in_again_cancels_an_undelivered_log_out(transport: Transport) {
     let stage = Stage::new("mizutech", transport).await;
     let (app, _) = stage.registered_app(TOKEN).await;
     stage.gateway.faults(deaf()).await;
     let mark = stage.mark();
     app.client.log_out(&app.account).await.expect("the account is there");
-    // Sent, and lost: what still is on its way would meet a server that hears again.
+    // Sent and lost: a message still on its way would reach a server that is up again.
     stage.wait_for_request(mark, "REGISTER").await;
     app.client.shutdown().await;
     let mut app = stage.app().await;
@@ -120,13 +124,13 @@ async fn logging_in_again_takes_back_a_log_out_that_was_not_delivered(transport:
     stage.wait_for_tokens(&[TOKEN]).await;
 }
 
-async fn an_unbind_that_nobody_heard_is_delivered_by_the_next_process(transport: Transport) {
+async fn a_lost_unbind_is_delivered_by_the_next_process(transport: Transport) {
     let stage = Stage::new("mizutech", transport).await;
     let (app, _) = stage.registered_app(TOKEN).await;
     stage.gateway.faults(deaf()).await;
     let mark = stage.mark();
     app.client.unbind_push(&app.account).await.expect("the account is there");
-    // Sent, and lost: what still is on its way would meet a server that hears again.
+    // Sent and lost: a message still on its way would reach a server that is up again.
     stage.wait_for_request(mark, "REGISTER").await;
     app.client.shutdown().await;
     stage.gateway.clear_faults().await;
@@ -136,7 +140,7 @@ async fn an_unbind_that_nobody_heard_is_delivered_by_the_next_process(transport:
     assert_eq!(stage.bindings().await.len(), 1, "still registered, without push");
 }
 
-async fn a_kill_in_the_middle_of_a_register_keeps_the_call_id_and_the_cseq_growing(transport: Transport) {
+async fn after_a_kill_during_a_register_the_call_id_stays_and_the_cseq_grows(transport: Transport) {
     let stage = Stage::new("mizutech", transport).await;
     let (app, _) = stage.registered_app(TOKEN).await;
     let before = stage.bindings().await.remove(0);
@@ -157,7 +161,7 @@ async fn a_kill_in_the_middle_of_a_register_keeps_the_call_id_and_the_cseq_growi
     stage.wait_for_tokens(&[TOKEN]).await;
 }
 
-/// Over UDP alone: what two processes wrote into two connections may be read in any order.
+/// Only over UDP: the messages of two processes on two connections may be read in any order.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_kill_after_every_step_never_repeats_a_cseq() {
     let stage = Stage::new("mizutech", Transport::Udp).await;
@@ -165,8 +169,8 @@ async fn a_kill_after_every_step_never_repeats_a_cseq() {
     app.client.shutdown().await;
     for life in 0..40 {
         let (store, account, push) = (stage.store(), stage.account(), stage.push());
-        // A life is a runtime of its own: dropped, it stops where it stands, as a killed process does. Each is killed at
-        // another moment; the stage itself checks every CSeq and every nonce count.
+        // Each life has a runtime of its own. When that is dropped, it stops where it is, like a killed process. Each
+        // life is killed at another moment, and the stage checks every CSeq and every nonce count.
         let life = move || {
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
             let runtime = runtime.expect("a runtime");
@@ -187,7 +191,7 @@ async fn a_kill_after_every_step_never_repeats_a_cseq() {
     assert_eq!(call_ids.len(), 1);
 }
 
-async fn a_server_that_lost_everything_learns_it_again(transport: Transport) {
+async fn a_server_that_lost_its_bindings_gets_them_again(transport: Transport) {
     let stage = Stage::new("mizutech", transport).await;
     let (mut app, _) = stage.registered_app(TOKEN).await;
     stage.gateway.restart(false).await;
@@ -197,7 +201,7 @@ async fn a_server_that_lost_everything_learns_it_again(transport: Transport) {
     stage.wait_for_tokens(&[TOKEN]).await;
 }
 
-async fn a_restarted_server_does_not_keep_the_client_from_being_bound_again(transport: Transport) {
+async fn the_client_is_bound_again_at_a_restarted_server(transport: Transport) {
     let stage = Stage::new("opensips", transport).await;
     let (app, _) = stage.registered_app(TOKEN).await;
     app.client.shutdown().await;
@@ -207,5 +211,5 @@ async fn a_restarted_server_does_not_keep_the_client_from_being_bound_again(tran
     app.register().await;
     stage.wait_for_tokens(&[TOKEN]).await;
     let registers = stage.requests_since(mark, "REGISTER").len();
-    assert_eq!(registers, 2, "one with the nonce that the server forgot, one with its new one");
+    assert_eq!(registers, 2, "one with the nonce that the server forgot, one with a new nonce");
 }

@@ -29,7 +29,7 @@ async fn the_whole_story(profile: &str, transport: Transport) {
     let first = stage.bindings().await.remove(0);
 
     // The system kills the app.
-    drop(app);
+    app.end().await;
     stage.gateway.sleep(USER, true).await;
     stage.wait_for_tokens(&[TOKEN]).await;
 
@@ -38,7 +38,7 @@ async fn the_whole_story(profile: &str, transport: Transport) {
     let mark = stage.mark();
     let mut app = stage.app().await;
     let action = app.push(&payload);
-    // RFC 8599 gives a push no content: such a server's tells only that something waits.
+    // RFC 8599 gives a push no content. The push of such a server only says that something waits.
     let bare = ["rfc8599", "opensips", "kamailio"].contains(&profile);
     if bare {
         assert_eq!(action.kind, ActionKind::RefreshBinding);
@@ -54,7 +54,7 @@ async fn the_whole_story(profile: &str, transport: Transport) {
     assert!(bare || ringing == action.uuid, "the push and its INVITE are one call");
     assert_eq!(stage.requests_since(mark, "REGISTER").len(), 1, "{}", stage.ladder());
 
-    call.wait(|state| state == CallState::Ringing, integration::PATIENCE).await.expect("the caller hears it ring");
+    call.wait(|state| state == CallState::Ringing, integration::PATIENCE).await.expect("the caller gets 180");
     call.cancel().await;
     let ended = app.call("the end", |change| *change == CallChange::Ended(Ended::Cancelled)).await;
     assert_eq!(ended, ringing);

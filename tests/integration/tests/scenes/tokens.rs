@@ -11,11 +11,11 @@ use sipwake::{Error, Standing, TokenUpdate, Transport};
 over_udp_and_tcp!(
     a_rotated_token_leaves_exactly_one_binding_on_every_server,
     a_token_rotated_while_the_app_was_dead_leaves_exactly_one_binding,
-    the_same_token_costs_no_traffic,
-    no_token_is_no_reason_to_forget_a_good_one,
+    the_same_token_sends_nothing,
+    a_missing_token_does_not_replace_a_valid_one,
     a_token_that_comes_late_is_sent_at_once,
-    an_unbound_push_makes_no_sound_and_can_be_bound_again,
-    tokens_in_quick_succession_end_with_the_last,
+    after_an_unbind_pushes_are_silent_and_can_be_bound_again,
+    of_tokens_in_quick_succession_the_last_one_is_bound,
 );
 
 const PROFILES: [&str; 7] = ["rfc8599", "xmpush", "mizutech", "opensips", "flexisip", "portsip", "kamailio"];
@@ -42,7 +42,7 @@ async fn a_token_rotated_while_the_app_was_dead_leaves_exactly_one_binding(trans
     }
 }
 
-async fn the_same_token_costs_no_traffic(transport: Transport) {
+async fn the_same_token_sends_nothing(transport: Transport) {
     let stage = Stage::new("mizutech", transport).await;
     let (app, _) = stage.registered_app(TOKEN).await;
     let mark = stage.mark();
@@ -54,7 +54,7 @@ async fn the_same_token_costs_no_traffic(transport: Transport) {
     assert_eq!(stage.requests_since(mark, "REGISTER").len(), 0);
 }
 
-async fn no_token_is_no_reason_to_forget_a_good_one(transport: Transport) {
+async fn a_missing_token_does_not_replace_a_valid_one(transport: Transport) {
     let stage = Stage::new("mizutech", transport).await;
     let (mut app, _) = stage.registered_app(TOKEN).await;
     for none in ["", "null", "(null)", " "] {
@@ -74,13 +74,13 @@ async fn a_token_that_comes_late_is_sent_at_once(transport: Transport) {
     let mut app = stage.app().await;
     let registered = app.register().await;
     assert_eq!(registered.verdict.standing, Standing::NotAsked);
-    assert!(!stage.gateway.received().iter().any(|entry| entry.text.contains("null")), "nothing is unbound");
+    assert!(!stage.gateway.received().iter().any(|entry| entry.text.contains("null")), "no binding is removed");
     app.client.set_token(&app.account, TOKEN).await.expect("a good token");
     app.registered_with(TOKEN).await;
     stage.wait_for_tokens(&[TOKEN]).await;
 }
 
-async fn an_unbound_push_makes_no_sound_and_can_be_bound_again(transport: Transport) {
+async fn after_an_unbind_pushes_are_silent_and_can_be_bound_again(transport: Transport) {
     for profile in PROFILES {
         let stage = Stage::new(profile, transport).await;
         let (mut app, _) = stage.registered_app(TOKEN).await;
@@ -98,7 +98,7 @@ async fn an_unbound_push_makes_no_sound_and_can_be_bound_again(transport: Transp
     }
 }
 
-async fn tokens_in_quick_succession_end_with_the_last(transport: Transport) {
+async fn of_tokens_in_quick_succession_the_last_one_is_bound(transport: Transport) {
     let stage = Stage::new("opensips", transport).await;
     let (mut app, _) = stage.registered_app(TOKEN).await;
     let mark = stage.mark();
@@ -109,9 +109,9 @@ async fn tokens_in_quick_succession_end_with_the_last(transport: Transport) {
     }
     app.registered_with("token-49:APA91b").await;
     stage.wait_for_tokens(&["token-49:APA91b"]).await;
-    // Over UDP one may be sent again.
+    // Over UDP, one of them may be retransmitted.
     let sent = stage.requests_since(mark, "REGISTER");
     let registers: HashSet<_> =
         sent.iter().map(|entry| entry.message().and_then(|m| m.header("CSeq").map(str::to_owned))).collect();
-    assert!(registers.len() < 25, "wishes fold into the REGISTER to come; {registers:?}\n{}", stage.ladder());
+    assert!(registers.len() < 25, "commands are joined in the next REGISTER; {registers:?}\n{}", stage.ladder());
 }

@@ -4,8 +4,8 @@ use integration::{App, Stage, TOKEN, USER, over_udp_and_tcp};
 use sipwake::{AccountConfig, Registered, Transport, UpperServer};
 
 over_udp_and_tcp!(
-    with_leave_x_piid_registers_the_user_upstream,
-    without_leave_x_piid_stays_away_and_the_verdict_says_so,
+    with_permission_x_piid_registers_the_user_upstream,
+    without_permission_x_piid_is_left_out_and_the_verdict_says_so,
     a_realm_known_beforehand_sends_x_piid_at_once,
 );
 
@@ -19,7 +19,7 @@ async fn registered(stage: &Stage, change: impl Fn(&mut AccountConfig)) -> (App,
     (app, registered)
 }
 
-async fn with_leave_x_piid_registers_the_user_upstream(transport: Transport) {
+async fn with_permission_x_piid_registers_the_user_upstream(transport: Transport) {
     let stage = Stage::new("xmpush", transport).await;
     let (mut app, registered) = registered(&stage, |account| account.allow_cleartext_secrets = true).await;
     assert!(registered.verdict.piid_in_the_clear && !registered.verdict.piid_withheld);
@@ -32,10 +32,10 @@ async fn with_leave_x_piid_registers_the_user_upstream(transport: Transport) {
 
     app.log_out().await;
     let gone = async || upper.bindings(USER).await.is_empty();
-    assert!(upper.wait_until(gone, integration::PATIENCE).await, "the upper registration goes with the binding");
+    assert!(upper.wait_until(gone, integration::PATIENCE).await, "the upper registration ends with the binding");
 }
 
-async fn without_leave_x_piid_stays_away_and_the_verdict_says_so(transport: Transport) {
+async fn without_permission_x_piid_is_left_out_and_the_verdict_says_so(transport: Transport) {
     let stage = Stage::new("xmpush", transport).await;
     let (mut app, registered) = registered(&stage, |_| {}).await;
     assert!(registered.verdict.piid_withheld && !registered.verdict.piid_in_the_clear);

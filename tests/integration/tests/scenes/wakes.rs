@@ -9,22 +9,22 @@ use sipwake::core::payload::{ActionKind, Duty, Ignored};
 use sipwake::{CallChange, Ended, Event, Transport};
 
 over_udp_and_tcp!(
-    a_hundred_pushes_for_one_call_are_a_few_registers_and_one_call,
-    pushes_while_a_register_is_in_flight_fold_into_it,
-    a_wake_after_the_process_died_is_one_register,
-    a_push_to_refresh_is_answered_without_a_sound,
-    a_call_that_comes_before_the_answer_to_its_register_rings,
-    a_call_that_comes_a_while_after_its_register_rings,
-    a_push_that_comes_after_its_invite_is_the_same_call,
-    a_push_that_comes_after_the_end_makes_no_sound,
-    a_call_declined_before_its_invite_came_stays_declined,
-    an_announced_call_whose_caller_gives_up_by_push_is_over,
+    a_hundred_pushes_for_one_call_lead_to_a_few_registers_and_one_call,
+    pushes_during_a_register_lead_to_few_registers,
+    a_wake_after_a_kill_takes_one_register,
+    a_refresh_push_registers_silently,
+    a_call_before_the_response_to_its_register_rings,
+    a_call_some_time_after_its_register_rings,
+    a_push_after_its_invite_is_the_same_call,
+    a_push_after_the_end_of_its_call_is_silent,
+    a_call_declined_on_its_push_stays_declined,
+    a_cancel_push_ends_an_announced_call,
 );
 
-async fn a_hundred_pushes_for_one_call_are_a_few_registers_and_one_call(transport: Transport) {
+async fn a_hundred_pushes_for_one_call_lead_to_a_few_registers_and_one_call(transport: Transport) {
     let mut stage = Stage::new("mizutech", transport).await;
     let (app, _) = stage.registered_app(TOKEN).await;
-    drop(app);
+    app.end().await;
     stage.gateway.sleep(USER, true).await;
     let call = stage.gateway.place_call(USER, CallOptions::default()).await;
     let payload = stage.next_push().await;
@@ -45,11 +45,11 @@ async fn a_hundred_pushes_for_one_call_are_a_few_registers_and_one_call(transpor
     app.call("the end", |change| matches!(change, CallChange::Ended(Ended::Cancelled))).await;
 }
 
-async fn pushes_while_a_register_is_in_flight_fold_into_it(transport: Transport) {
+async fn pushes_during_a_register_lead_to_few_registers(transport: Transport) {
     let stage = Stage::new("mizutech", transport).await;
     let (mut app, _) = stage.registered_app(TOKEN).await;
     let mark = stage.mark();
-    // Less than a phone waits before it asks the next address.
+    // Less time than a phone waits before it tries the next address.
     const DELAY: Duration = Duration::from_secs(3);
     let slow = Fault::new(Action::Delay(DELAY)).received().request("REGISTER");
     stage.gateway.faults(vec![slow]).await;
@@ -57,7 +57,7 @@ async fn pushes_while_a_register_is_in_flight_fold_into_it(transport: Transport)
     for number in 0..100 {
         app.push(&json!({"ntype": "0", "nfrom": format!("{number}"), "ncallid": format!("call-{number}")}));
     }
-    // A machine that takes longer than that for them sees more than one in flight, and never more than the account may send for pushes.
+    // A machine that is slower than that sees more than one in flight, but never more than the account may send for pushes.
     let most = match transport {
         _ if begun.elapsed() > DELAY / 2 => 7,
         Transport::Udp => 3,
@@ -69,11 +69,11 @@ async fn pushes_while_a_register_is_in_flight_fold_into_it(transport: Transport)
     assert!(registers <= most, "{registers} REGISTERs\n{}", stage.ladder());
 }
 
-async fn a_wake_after_the_process_died_is_one_register(transport: Transport) {
+async fn a_wake_after_a_kill_takes_one_register(transport: Transport) {
     for profile in ["rfc8599", "xmpush", "mizutech", "opensips", "flexisip", "portsip", "kamailio"] {
         let mut stage = Stage::new(profile, transport).await;
         let (app, _) = stage.registered_app(TOKEN).await;
-        drop(app);
+        app.end().await;
         stage.gateway.sleep(USER, true).await;
         stage.gateway.place_call(USER, CallOptions::default()).await;
         let payload = stage.next_push().await;
@@ -84,11 +84,11 @@ async fn a_wake_after_the_process_died_is_one_register(transport: Transport) {
         tokio::time::sleep(Duration::from_millis(100)).await;
         let registers = stage.requests_since(mark, "REGISTER");
         assert_eq!(registers.len(), 1, "{profile}\n{}", stage.ladder());
-        assert!(registers[0].text.contains("Authorization: Digest"), "answered ahead of being asked");
+        assert!(registers[0].text.contains("Authorization: Digest"), "the response came before the request");
     }
 }
 
-async fn a_push_to_refresh_is_answered_without_a_sound(transport: Transport) {
+async fn a_refresh_push_registers_silently(transport: Transport) {
     let mut stage = Stage::new("mizutech", transport).await;
     let (mut app, _) = stage.registered_app(TOKEN).await;
     stage.gateway.send_push(USER, PushKind::Refresh, "", None).await;
@@ -100,10 +100,10 @@ async fn a_push_to_refresh_is_answered_without_a_sound(transport: Transport) {
     assert_eq!(stage.requests_since(mark, "REGISTER").len(), 1);
 }
 
-async fn a_call_that_comes_before_the_answer_to_its_register_rings(transport: Transport) {
+async fn a_call_before_the_response_to_its_register_rings(transport: Transport) {
     let mut stage = Stage::new("mizutech", transport).await;
     let (app, _) = stage.registered_app(TOKEN).await;
-    drop(app);
+    app.end().await;
     stage.gateway.sleep(USER, true).await;
     let options = CallOptions { before_200: true, ..CallOptions::default() };
     let call = stage.gateway.place_call(USER, options).await;
@@ -120,10 +120,10 @@ async fn a_call_that_comes_before_the_answer_to_its_register_rings(transport: Tr
     app.call("the end", |change| *change == CallChange::Ended(Ended::Cancelled)).await;
 }
 
-async fn a_call_that_comes_a_while_after_its_register_rings(transport: Transport) {
+async fn a_call_some_time_after_its_register_rings(transport: Transport) {
     let mut stage = Stage::new("mizutech", transport).await;
     let (app, _) = stage.registered_app(TOKEN).await;
-    drop(app);
+    app.end().await;
     stage.gateway.sleep(USER, true).await;
     let options = CallOptions { invite_delay: Duration::from_millis(700), ..CallOptions::default() };
     stage.gateway.place_call(USER, options).await;
@@ -134,7 +134,7 @@ async fn a_call_that_comes_a_while_after_its_register_rings(transport: Transport
     assert_eq!(app.ringing().await, action.uuid);
 }
 
-async fn a_push_that_comes_after_its_invite_is_the_same_call(transport: Transport) {
+async fn a_push_after_its_invite_is_the_same_call(transport: Transport) {
     let mut stage = Stage::new("mizutech", transport).await;
     let (mut app, _) = stage.registered_app(TOKEN).await;
     stage.gateway.set_delivery(TOKEN, Delivery::Twice);
@@ -152,7 +152,7 @@ async fn a_push_that_comes_after_its_invite_is_the_same_call(transport: Transpor
     assert!(!more.iter().any(|event| matches!(event, Event::Call(_))), "{more:?}");
 }
 
-async fn a_push_that_comes_after_the_end_makes_no_sound(transport: Transport) {
+async fn a_push_after_the_end_of_its_call_is_silent(transport: Transport) {
     let stage = Stage::new("mizutech", transport).await;
     let (mut app, _) = stage.registered_app(TOKEN).await;
     let call = stage.gateway.place_call(USER, CallOptions { push: PushWhen::Never, ..CallOptions::default() }).await;
@@ -167,10 +167,10 @@ async fn a_push_that_comes_after_the_end_makes_no_sound(transport: Transport) {
     assert!(!more.iter().any(|event| matches!(event, Event::Call(_))), "{more:?}");
 }
 
-async fn a_call_declined_before_its_invite_came_stays_declined(transport: Transport) {
+async fn a_call_declined_on_its_push_stays_declined(transport: Transport) {
     let mut stage = Stage::new("mizutech", transport).await;
     let (app, _) = stage.registered_app(TOKEN).await;
-    drop(app);
+    app.end().await;
     stage.gateway.sleep(USER, true).await;
     let options = CallOptions { invite_delay: Duration::from_millis(500), ..CallOptions::default() };
     let call = stage.gateway.place_call(USER, options).await;
@@ -185,7 +185,7 @@ async fn a_call_declined_before_its_invite_came_stays_declined(transport: Transp
     assert!(!told.iter().any(rang), "{told:?}");
 }
 
-async fn an_announced_call_whose_caller_gives_up_by_push_is_over(transport: Transport) {
+async fn a_cancel_push_ends_an_announced_call(transport: Transport) {
     let stage = Stage::new("mizutech", transport).await;
     let (mut app, _) = stage.registered_app(TOKEN).await;
     let call = json!({"ntype": "0", "nfrom": "123", "ncallid": "gone"});

@@ -1,4 +1,4 @@
-//! A tiny UDP client, written by hand: it knows just enough SIP to hold the mock to account.
+//! A tiny hand-written UDP client that knows just enough SIP to check the mock.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 use std::net::SocketAddr;
@@ -18,7 +18,7 @@ pub(crate) struct Peer {
     pub(crate) cseq: u32,
 }
 
-/// One REGISTER to be sent.
+/// One REGISTER to send.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Register {
     pub(crate) contact_params: String,

@@ -1,11 +1,11 @@
-//! What becomes of each datagram.
+//! What happens to each datagram.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 
 use super::Path;
 
-/// What becomes of a datagram.
+/// What happens to a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
     Passes,
@@ -14,9 +14,9 @@ pub(super) enum Fate {
     Late,
 }
 
-/// Ten fates, one per datagram, shuffled again when all are used.
+/// Ten fates, one for each datagram. They are shuffled again when all are used.
 ///
-/// Independent draws would now and then lose a dozen datagrams in a row, and a test would have to pass that off as bad luck.
+/// Independent draws would sometimes lose a dozen datagrams in a row, and a test would have to excuse that as bad luck.
 pub(super) struct Deck {
     cards: [Fate; 10],
     dealt: usize,
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_ten_datagrams_as_many_are_hit_as_asked_for_in_an_order_by_the_seed() {
+    fn of_ten_datagrams_the_chosen_number_is_hit_in_an_order_that_depends_on_the_seed() {
         let path = Path { lost: 3, doubled: 1, late: 2, ..Path::default() };
         let deal = |seed| -> Vec<Fate> {
             let mut deck = Deck::new(seed, &path);

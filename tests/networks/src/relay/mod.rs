@@ -1,8 +1,8 @@
-//! A relay for UDP datagrams and TCP byte streams that stands in for a bad network: it delays, loses, doubles and reorders
-//! by a seed.
+//! A relay for UDP datagrams and TCP byte streams that acts as a bad network: it delays, loses, doubles and reorders them,
+//! depending on a seed.
 //!
-//! The kernel of a test machine has seldom a network emulator; this one needs no rights. To the server, the relay is what a
-//! NAT is: each client comes from a port of the relay's.
+//! The kernel of a test machine rarely has a network emulator; this relay needs no special rights. To the server, the relay
+//! looks like a NAT: each client comes from a port of the relay.
 
 mod chance;
 mod tcp;
@@ -23,13 +23,13 @@ use chance::Deck;
 pub struct Path {
     /// Decides which datagrams are hit.
     pub seed: u64,
-    /// How long the way takes, one way. A TCP connection takes two of them to open.
+    /// The delay in one direction. Opening a TCP connection takes two delays.
     pub delay: Duration,
-    /// Of ten datagrams, so many are lost.
+    /// How many of ten datagrams are lost.
     pub lost: usize,
-    /// Of ten datagrams, so many come twice.
+    /// How many of ten datagrams come twice.
     pub doubled: usize,
-    /// Of ten datagrams, so many come [`OVERTAKEN`] later than the others.
+    /// How many of ten datagrams come [`OVERTAKEN`] later than the others.
     pub late: usize,
 }
 
@@ -37,7 +37,7 @@ pub struct Path {
 pub const OVERTAKEN: Duration = Duration::from_millis(80);
 
 impl Path {
-    /// Returns a path whose round trip takes so long.
+    /// Returns a path with this round-trip time.
     pub fn of_round_trip(round_trip: Duration) -> Self {
         Self { delay: round_trip / 2, ..Self::default() }
     }
@@ -48,21 +48,21 @@ impl Path {
 pub struct Tally {
     /// Connections opened.
     pub connections: usize,
-    /// Datagrams the clients sent, the lost ones included.
+    /// Datagrams that the clients sent, including lost ones.
     pub datagrams: usize,
-    /// Datagrams that were lost, either way.
+    /// Datagrams that were lost, in either direction.
     pub lost: usize,
-    /// Bytes the clients sent, without the headers of IP, UDP and TCP.
+    /// Bytes that the clients sent, without the headers of IP, UDP and TCP.
     pub sent: usize,
     /// Bytes that reached the clients.
     pub received: usize,
-    /// When the first client knocked.
+    /// When the first client connected or sent something.
     pub first: Option<Instant>,
     /// When the last bytes reached a client.
     pub last: Option<Instant>,
 }
 
-/// The way of a datagram or of a piece of a stream.
+/// The direction of a datagram or of a piece of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
     Up,
@@ -74,11 +74,11 @@ struct Shared {
     path: Path,
     to: SocketAddr,
     state: Mutex<State>,
-    /// Nothing passes while this is set: datagrams are lost, streams stand still.
+    /// While this is set, nothing passes: datagrams are lost, and streams stop.
     outage: watch::Sender<bool>,
-    /// Counted up to break all connections.
+    /// Increased to break all connections.
     breaks: watch::Sender<u64>,
-    /// Counted up to send from new ports.
+    /// Increased to send from new ports.
     ports: watch::Sender<u64>,
 }
 
@@ -86,7 +86,7 @@ struct State {
     up: Deck,
     down: Deck,
     tally: Tally,
-    /// Connections to come break after so many bytes of the client's.
+    /// Future connections break after this many bytes from the client.
     short: Vec<usize>,
 }
 
@@ -96,7 +96,7 @@ impl Shared {
     }
 }
 
-/// A running relay; dropping it ends it with all that it carries.
+/// A running relay. Dropping it ends everything that it carries.
 pub struct Relay {
     shared: Arc<Shared>,
     addr: SocketAddr,
@@ -138,33 +138,33 @@ impl Relay {
         self.addr
     }
 
-    /// Begins or ends an outage: datagrams are lost, streams stand still.
+    /// Begins or ends an outage: datagrams are lost, and streams stop.
     pub fn outage(&self, on: bool) {
         self.shared.outage.send_replace(on);
     }
 
-    /// Breaks all connections with a reset to either side.
+    /// Breaks all connections with a reset to both sides.
     pub fn break_connections(&self) {
         self.shared.breaks.send_modify(|count| *count += 1);
     }
 
-    /// Lets each of the next connections break after so many bytes of the client's, in this order.
+    /// Lets each of the next connections break after this many bytes from the client, in this order.
     pub fn break_after(&self, bytes: &[usize]) {
         self.shared.state().short = bytes.iter().rev().copied().collect();
     }
 
-    /// Sends the datagrams that follow from new ports, as a NAT does that has forgotten its mappings. What the server
-    /// still sends to the old ones is lost.
+    /// Sends later datagrams from new ports, like a NAT that has forgotten its mappings. What the server still sends to
+    /// the old ports is lost.
     pub fn rebind(&self) {
         self.shared.ports.send_modify(|count| *count += 1);
     }
 
-    /// Returns what was carried since the start or the last [`reset`](Self::reset).
+    /// Returns what the relay carried since the start or the last [`reset`](Self::reset).
     pub fn tally(&self) -> Tally {
         self.shared.state().tally
     }
 
-    /// Forgets what was carried.
+    /// Sets these counts to zero.
     pub fn reset(&self) {
         self.shared.state().tally = Tally::default();
     }

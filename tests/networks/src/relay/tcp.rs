@@ -1,4 +1,4 @@
-//! Byte streams: TCP itself makes good what a network loses, so they are only delayed, held up and broken.
+//! Byte streams. TCP repairs the losses of a network, so streams are only delayed, stopped and broken.
 
 use std::io;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{Shared, Way};
 
-/// Pieces on their way: a stream that is not read is soon not written either.
+/// Pieces in flight: a stream that nobody reads soon refuses further bytes.
 const PIECES: usize = 64;
 
 pub(super) async fn relay(listener: TcpListener, shared: Arc<Shared>) {
@@ -30,7 +30,7 @@ pub(super) async fn relay(listener: TcpListener, shared: Arc<Shared>) {
     }
 }
 
-/// Why a connection is not carried any further.
+/// Why a connection ends.
 struct Broken;
 
 impl From<io::Error> for Broken {
@@ -43,7 +43,7 @@ async fn carry(mut client: TcpStream, short: Option<usize>, shared: Arc<Shared>)
     let mut breaks = shared.breaks.subscribe();
     let Ok(mut server) = TcpStream::connect(shared.to).await else { return };
     for stream in [&client, &server] {
-        // This machine's own delays are not the network's.
+        // The network's delay does not include this machine's own delays.
         let _ = stream.set_nodelay(true);
     }
     let whole = {
@@ -52,7 +52,7 @@ async fn carry(mut client: TcpStream, short: Option<usize>, shared: Arc<Shared>)
         let up = pump(from_client, to_server, Way::Up, short, &shared);
         let down = pump(from_server, to_client, Way::Down, None, &shared);
         tokio::select! {
-            // Whoever ends one way still gets what comes the other way.
+            // A side that ends its own direction still gets what comes from the other.
             ended = async { tokio::try_join!(up, down) } => ended.is_ok(),
             _ = breaks.changed() => false,
         }
@@ -63,7 +63,7 @@ async fn carry(mut client: TcpStream, short: Option<usize>, shared: Arc<Shared>)
     }
 }
 
-/// Carries one way until its end, or until it breaks.
+/// Carries one direction until its end, or until it breaks.
 async fn pump(
     mut reader: ReadHalf<'_>,
     mut writer: WriteHalf<'_>,
@@ -90,7 +90,7 @@ async fn pump(
             if let Some(left) = &mut left {
                 *left -= carried;
                 if *left == 0 {
-                    // What was read before still arrives; then the connection is gone.
+                    // What was read before still arrives. Then the connection ends.
                     sleep_until(due).await;
                     return Err(Broken);
                 }

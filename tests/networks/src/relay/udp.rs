@@ -1,4 +1,4 @@
-//! Datagrams: each goes its own way.
+//! Datagrams: each one travels on its own.
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -12,7 +12,7 @@ use tokio::time::sleep;
 use super::chance::Fate;
 use super::{OVERTAKEN, Shared, Way};
 
-/// Clients at once.
+/// The largest number of clients at once.
 const MAX_CLIENTS: usize = 256;
 
 pub(super) async fn relay(front: Arc<UdpSocket>, shared: Arc<Shared>) {
@@ -25,13 +25,13 @@ pub(super) async fn relay(front: Arc<UdpSocket>, shared: Arc<Shared>) {
             received = front.recv_from(&mut buffer) => Some(received),
             _ = ports.changed() => None,
         };
-        // Both may have happened: what was received goes from a new port, then.
+        // Both may have happened. In that case the received datagram leaves from a new port.
         if received.is_none() || ports.has_changed().unwrap_or(false) {
             ports.mark_unchanged();
             clients.clear();
             readers.abort_all();
         }
-        // An ICMP error of an earlier send may surface here; it says nothing about this socket.
+        // An ICMP error for an earlier send may show up here. It says nothing about this socket.
         let Some(Ok((length, client))) = received else { continue };
         if !clients.contains_key(&client) {
             if clients.len() >= MAX_CLIENTS {
@@ -46,14 +46,14 @@ pub(super) async fn relay(front: Arc<UdpSocket>, shared: Arc<Shared>) {
             let (socket, bytes, shared) = (clients[&client].clone(), bytes.clone(), shared.clone());
             tokio::spawn(async move {
                 sleep(delay).await;
-                // A server that is gone is no fault of the network's.
+                // A server that is down is not a fault of the network.
                 let _ = socket.send_to(&bytes, shared.to).await;
             });
         }
     }
 }
 
-/// Carries what the server sends to one client.
+/// Passes on what the server sends to one client.
 async fn answers(socket: Arc<UdpSocket>, front: Arc<UdpSocket>, client: SocketAddr, shared: Arc<Shared>) {
     let mut buffer = vec![0; 65_536];
     loop {
@@ -79,7 +79,7 @@ async fn towards(server: SocketAddr) -> UdpSocket {
 }
 
 impl Shared {
-    /// Returns after which times the datagram arrives: once, twice or never.
+    /// Returns the times after which the datagram arrives: one, two or none.
     fn deal(&self, way: Way, length: usize) -> Vec<Duration> {
         let out = *self.outage.borrow();
         let mut state = self.state();

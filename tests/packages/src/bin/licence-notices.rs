@@ -1,9 +1,9 @@
 #![forbid(unsafe_code)]
 //! Prints the licence notices of crates that are linked into an app: `licence-notices METADATA < NAMES`.
 //!
-//! METADATA is a file with what `cargo metadata --format-version 1` prints; NAMES are lines `name vVERSION`, as `cargo tree
-//! --prefix none` prints them. A crate's notices are the files that its authors ship for that; a text that several ship
-//! is printed once.
+//! METADATA is a file with the output of `cargo metadata --format-version 1`. NAMES are lines `name vVERSION`, as in the
+//! output of `cargo tree --prefix none`. A crate's notices are the licence files that its authors ship. A text that several
+//! crates ship is printed once.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -93,7 +93,7 @@ fn name_and_version(line: &str) -> Option<(&str, &str)> {
     Some((words.next()?, words.next()?.strip_prefix('v')?))
 }
 
-/// Returns the texts of the licence files in a crate's folder; for ours, which has none, those of the repository.
+/// Returns the texts of the licence files in a crate's folder. Our crates have none, so theirs are those of the repository.
 fn shipped_notices(manifest: &Path) -> Vec<String> {
     const NAMES: [&str; 5] = ["LICENSE", "LICENCE", "COPYING", "NOTICE", "COPYRIGHT"];
     for folder in manifest.ancestors().skip(1).take(3) {
@@ -106,7 +106,7 @@ fn shipped_notices(manifest: &Path) -> Vec<String> {
             .filter(|path| path.is_file())
             .collect();
         found.sort();
-        // One from a registry stands alone: what is above it belongs to nobody.
+        // A crate from a registry stands alone: the folder above it belongs to no crate.
         if !found.is_empty() || folder.join(".cargo-ok").exists() {
             return found
                 .iter()

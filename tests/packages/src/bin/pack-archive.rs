@@ -1,9 +1,9 @@
 #![forbid(unsafe_code)]
-//! Packs a folder into a zip archive, in which nothing tells when and where it was made: `pack-archive ARCHIVE FOLDER`.
+//! Packs a folder into a zip archive that does not show when and where it was made: `pack-archive ARCHIVE FOLDER`.
 //!
-//! Entries are in order of their paths and bear one time. Shared libraries are not compressed and begin at a multiple of
-//! 16 KB, so that they can be mapped from where they are; everything else is compressed. Links stay links: Apple's
-//! frameworks for macOS have them.
+//! Entries are in the order of their paths and have the same time. Shared libraries are not compressed and begin at a
+//! multiple of 16 KB, so that the loader can map them from the archive. Everything else is compressed. Links stay links:
+//! Apple's frameworks for macOS have them.
 
 use std::{
     fs::{self, File},
@@ -50,7 +50,7 @@ fn pack(archive: &Path, folder: &Path) -> io::Result<()> {
         if file.is_symlink() {
             let target = fs::read_link(file)?;
             let target = target.to_str().ok_or_else(|| io::Error::other("a link's target is not UTF-8"))?;
-            // `add_symlink` sets the kind of file beside the permissions.
+            // `add_symlink` sets the file type in addition to the permissions.
             writer.add_symlink(path.as_str(), target, options.unix_permissions(0o777))?;
             continue;
         }

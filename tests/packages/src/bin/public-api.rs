@@ -1,4 +1,4 @@
-//! Prints what a crate's users can name, one item a line, from rustdoc's JSON: `public-api JSON`.
+//! Prints the public items of a crate, one per line, from rustdoc's JSON: `public-api JSON`.
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout)]
 
@@ -8,7 +8,7 @@ fn main() -> ExitCode {
     let Some(json) = std::env::args().nth(1) else {
         return said("Usage: public-api JSON");
     };
-    // What every type gets by the standard library's own blanket implementations says nothing about the crate.
+    // The standard library's blanket implementations exist for every type and say nothing about the crate.
     let read = public_api::Builder::from_rustdoc_json(json)
         .omit_blanket_impls(true)
         .omit_auto_trait_impls(true)

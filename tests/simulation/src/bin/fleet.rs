@@ -16,7 +16,7 @@ static HEAP: StatsAlloc<System> = StatsAlloc::system();
 
 const HELP: &str = "fleet [--devices N] [--hurried N] [--docs FOLDER]: up to N devices (1000000), in powers of ten from 1000; \
                     without back-off up to --hurried (100000), since that takes fifty times the REGISTERs";
-/// What is drawn.
+/// How many seconds the picture shows.
 const DRAWN: usize = 300;
 
 struct Row {
@@ -45,7 +45,7 @@ fn main() -> ExitCode {
     }
     let mut rows: Vec<Row> = Vec::new();
     let sizes = || (3..).map(|power| 10u32.pow(power)).take_while(|devices| *devices <= most);
-    // What is quick comes first, and the page is written after each run: a run that is ended early has its page, too.
+    // Quick runs come first, and the page is written after each run, so that a run that ends early has its page, too.
     for devices in sizes() {
         for disaster in [Disaster::GatewayRestart, Disaster::CellChange] {
             let (waits, seconds) = timed(devices, disaster, Patience::BackOff);
@@ -71,7 +71,7 @@ fn main() -> ExitCode {
 }
 
 fn written(docs: &Path, rows: &[Row]) -> bool {
-    // The largest fleet of which both lines are known.
+    // The largest fleet with both lines.
     let compared = |disaster| {
         rows.iter().filter(move |row| row.disaster == disaster).max_by_key(|row| (row.hurries.is_some(), row.devices))
     };
@@ -143,7 +143,7 @@ fn page(rows: &[Row]) -> String {
             "| {} | {} | {} | {:.2} | {:.0} |",
             row.devices,
             row.waits.bytes_per_device.unwrap_or(0),
-            // Below that, the program itself is most of it.
+            // Below that, most of the memory is the program itself.
             row.waits
                 .resident_per_device
                 .filter(|_| row.devices >= 100_000)

@@ -1,4 +1,4 @@
-//! `soak`: plays stories for hours and looks whether the process grows.
+//! `soak`: plays stories for hours and checks whether the process grows.
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, reason = "a command's output")]
 
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use simulation::{Script, play, resident};
 
-/// What an allocator may keep for itself.
+/// How much an allocator may keep.
 const SLACK_KIB: usize = 8 * 1024;
 
 struct Look {
@@ -32,7 +32,7 @@ fn main() -> ExitCode {
     let (began, length) = (Instant::now(), Duration::from_secs_f64(hours * 3600.0));
     let (mut seed, mut days) = (1_000_000, 0.0);
     let mut looks: Vec<Look> = Vec::new();
-    // The first tenth fills the allocator's pools.
+    // During the first tenth, the allocator's pools fill up.
     for (name, share) in [("start", 0.1), ("middle", 0.5), ("end", 1.0)] {
         while began.elapsed() < length.mul_f64(share) {
             let outcome = play(&Script::from_seed(seed));

@@ -1,4 +1,4 @@
-//! A gateway that answers so many REGISTERs a second. It checks no digest: the other simulation does.
+//! A gateway that accepts a limited number of REGISTERs per second. It checks no digest; the other simulation does.
 
 use crate::wire::{Wire, digest_param};
 
@@ -6,7 +6,7 @@ pub(super) struct Gateway {
     per_second: u32,
     second: u64,
     answered: u32,
-    /// Nonces of an earlier life are stale.
+    /// Nonces from before the last restart are stale.
     life: u32,
     down_until: u64,
 }

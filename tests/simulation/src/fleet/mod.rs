@@ -1,8 +1,8 @@
-//! A whole fleet at once: the real core as many devices, of which each has its own connection to one gateway.
+//! A whole fleet at once: the real core as many devices, each with its own connection to one gateway.
 //!
-//! The gateway answers so many REGISTERs a second and refuses the rest with 503. Two things befall the fleet: the gateway
-//! restarts (all connections break, nothing can be opened for a while, nonces and bindings are forgotten), or all devices
-//! change their cell within some seconds. What is counted is the REGISTERs that arrive in each second.
+//! The gateway accepts a limited number of REGISTERs per second and refuses the rest with 503. Either the gateway
+//! restarts (all connections break, none can be opened for a while, nonces and bindings are forgotten), or all devices
+//! change their radio cell within some seconds. The simulation counts the REGISTERs that arrive in each second.
 
 mod gateway;
 pub mod plot;
@@ -23,11 +23,11 @@ use crate::processor::resident;
 use gateway::Gateway;
 
 const SECOND: u64 = 1000;
-/// Over how long the devices start: a fleet in its ordinary state.
+/// How long it takes until all devices have started: a fleet in its ordinary state.
 const STARTING: u64 = 600 * SECOND;
 /// When it happens.
 const DISASTER: u64 = 900 * SECOND;
-/// How long it is looked at.
+/// How long the simulation goes on after that.
 const WATCHED: u64 = 1800 * SECOND;
 
 /// What happens to all devices.
@@ -44,30 +44,30 @@ pub enum Disaster {
 pub enum Patience {
     /// As the core does.
     BackOff,
-    /// One second after each failure: the same core, driven by an app that does not wait.
+    /// One second after each failure: the same core, in an app that does not wait.
     EverySecond,
 }
 
-/// How it went.
+/// The result of a run.
 #[derive(Debug, Clone)]
 pub struct Course {
-    /// REGISTERs that arrived in each second, from the disaster on.
+    /// REGISTERs that arrived in each second after the disaster began.
     pub registers: Vec<u32>,
-    /// After how many seconds so many of 1000 devices were registered again: 500, 990, 1000.
+    /// After how many seconds 500, 990 and 1000 of 1000 devices were registered again.
     pub back: [Option<u64>; 3],
     /// Heap and own size of a registered, idle device, in bytes, where the heap is counted.
     pub bytes_per_device: Option<usize>,
-    /// What the whole process takes of the memory then, by device, in bytes; on Linux.
+    /// The memory of the whole process at that time, per device, in bytes; only on Linux.
     pub resident_per_device: Option<usize>,
 }
 
 impl Course {
-    /// Returns the most REGISTERs in one second.
+    /// Returns the largest number of REGISTERs in one second.
     pub fn peak(&self) -> u32 {
         self.registers.iter().copied().max().unwrap_or(0)
     }
 
-    /// Returns how many REGISTERs it took in all.
+    /// Returns the number of all REGISTERs.
     pub fn total(&self) -> u64 {
         self.registers.iter().copied().map(u64::from).sum()
     }
@@ -83,7 +83,7 @@ enum Happens {
     Hasty,
 }
 
-/// What the simulation notes of each device.
+/// What the simulation notes about each device.
 struct Device {
     agent: Option<Box<UserAgent>>,
     flow: Option<FlowId>,
@@ -104,7 +104,7 @@ struct Fleet {
     course: Course,
 }
 
-/// Plays a disaster with `devices` devices. `heap` tells the bytes allocated at present.
+/// Plays a disaster with `devices` devices. `heap` returns the currently allocated bytes.
 pub fn play(devices: u32, disaster: Disaster, patience: Patience, heap: Option<&dyn Fn() -> usize>) -> Course {
     let before = heap.map(|heap| heap());
     let device = || Device { agent: None, flow: None, timer: u64::MAX, back: false };
@@ -130,7 +130,7 @@ pub fn play(devices: u32, disaster: Disaster, patience: Patience, heap: Option<&
         fleet.happens(index, Happens::Start);
     }
     fleet.run_until(DISASTER);
-    // What the queue itself takes is the simulation's, not a device's.
+    // The queue's own memory belongs to the simulation, not to a device.
     let queue =
         fleet.happenings.capacity() * size_of::<Happens>() + fleet.queue.capacity() * size_of::<(u64, u64, u32)>();
     fleet.course.bytes_per_device = heap
@@ -263,7 +263,7 @@ impl Fleet {
         let wanted = known.agent.as_ref().and_then(|agent| agent.poll_timeout());
         let wanted =
             wanted.map_or(u64::MAX, |(boot, _)| (boot.as_nanos().div_ceil(1_000_000) as u64).saturating_sub(5000));
-        // One that is queued too early does no harm, and asks again.
+        // A device that is queued too early does no harm: it asks again.
         if wanted < known.timer && wanted < DISASTER + WATCHED {
             known.timer = wanted;
             self.later(wanted.saturating_sub(self.at), index, Happens::Timer);

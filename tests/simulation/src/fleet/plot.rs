@@ -1,4 +1,4 @@
-//! The courses as a picture: REGISTERs a second against time, the count on a logarithmic scale.
+//! The results as a picture: REGISTERs per second over time, on a logarithmic scale.
 
 use std::fmt::Write as _;
 
@@ -60,7 +60,7 @@ fn draw(svg: &mut String, panel: &Panel<'_>, top: f64, seconds: usize) -> std::f
         let colour = ["#1668b8", "#c2410c"][number % 2];
         let mut points = String::new();
         for (second, count) in course.registers.iter().take(seconds).enumerate() {
-            // A step a second.
+            // One step per second.
             let (from, to, at) = (x(second as f64), x(second as f64 + 1.0), y(f64::from(*count)));
             write!(points, "{from:.1},{at:.1} {to:.1},{at:.1} ")?;
         }

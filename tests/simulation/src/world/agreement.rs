@@ -9,7 +9,7 @@ use crate::server::Server;
 impl World<'_> {
     /// After quiet time both sides agree.
     pub(super) fn agreed(&mut self, finally: bool) {
-        // Where the server promises to push in time, a binding is renewed only as it lapses.
+        // Where the server promises a push in time, a binding is renewed only when it expires.
         let at = self.at.saturating_sub(60 * SECOND);
         self.servers.iter_mut().for_each(|server| server.expire(at));
         if self.phone.agent.is_none() {
@@ -22,7 +22,7 @@ impl World<'_> {
             self.watch.fail(self.at, 1, format!("{key} is not stored though the store works again"));
         }
         for index in 0..self.phone.apps.len() {
-            // A refresh under way may have made the server forget what has just lapsed.
+            // A refresh in flight may have made the server forget a binding that has just expired.
             if !finally && self.watch.seen[index].in_flight.is_some() {
                 continue;
             }
@@ -36,7 +36,7 @@ impl World<'_> {
         }
     }
 
-    /// Whether the app takes an account for lost that the server has.
+    /// Whether the app takes an account for lost that the server still has.
     fn is_told_otherwise(&self, index: usize) -> bool {
         let app = &self.phone.apps[index];
         let user = phone::user(index);
@@ -52,17 +52,18 @@ impl World<'_> {
         if !self.servers.iter().all(foreign) {
             return Some("another device's binding was removed".to_owned());
         }
-        // What those that were left hold is judged when it should be gone.
+        // What left gateways hold is checked at the time when it should be gone.
         let bindings = &self.servers[self.holdings[index].home.unwrap_or(0)].bindings[&user];
         if self.servers[0].knows_another_password(&user) {
             return None;
         }
         let ours: Vec<_> = bindings.iter().filter(|binding| !binding.foreign && !binding.given_up).collect();
-        // Lists that hide what they are about keep the phone from finding what it has forgotten. What does not push lapses.
+        // If lists hide whose Contacts they name, the phone cannot find what it has forgotten. A Contact without push
+        // expires.
         let hidden = habits::hide(&self.setting.habits);
         if !app.logged_in {
             let ours: Vec<_> = ours.iter().filter(|binding| !hidden || binding.token.is_some()).collect();
-            // Of a gateway that was down when the user left, and that another one spoke for, the same holds.
+            // The same holds for a gateway that was down when the user left and that another one replaced.
             let told = self.phone.agent.as_ref().is_some_and(|agent| agent.push(&app.key).is_err());
             if told && self.setting.apart.is_some() {
                 return None;
@@ -76,7 +77,7 @@ impl World<'_> {
         if self.forgotten.contains(&user) {
             return None;
         }
-        // Without what it remembered the phone takes a 403 for the account's end, until the app registers.
+        // Without its record the phone takes a 403 for final until the app registers.
         if app.excused && self.setting.has(Habit::ForbiddenAtTimes) {
             return None;
         }
@@ -92,8 +93,8 @@ impl World<'_> {
         if let Some(old) = old {
             return Some(format!("an old token is still pushed to: {}", old.contact.uri));
         }
-        // Asked twice to remove a Contact, it did not: the first time it refused the provider that the Contact names, the second time it
-        // overlooked it. Nothing asks on and on, and it lapses.
+        // The server was asked twice to remove a Contact and did not: first it refused the provider in the Contact, then it overlooked
+        // the Contact. The phone stops asking after some time, and the Contact expires.
         let overlooked = self.setting.has(Habit::ProviderDropped) && self.setting.has(Habit::RemovalOverlooked);
         (ours.len() > 1 && !hidden && !overlooked).then(|| {
             format!("{} bindings of one phone: {} and {}", ours.len(), ours[0].contact.uri, ours[1].contact.uri)

@@ -1,5 +1,5 @@
-//! The operating system and the app: starts, kills, what the user does. Each command returns whether its call returned,
-//! or the process died.
+//! The operating system and the app: starts, kills, and what the user does. Each command returns whether its call
+//! returned or the process died.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -41,7 +41,7 @@ impl World<'_> {
                 self.phone.unread.insert(key.to_owned());
                 agent.handle_loaded(key, Err(Unreadable::Shut), now);
             }
-            // A process that cannot read what was before begins empty.
+            // A process that cannot read the store starts empty.
             (0..self.phone.apps.len()).for_each(|index| self.watch.forgotten(index));
         } else if let Some(black_box) = self.phone.black_box.take() {
             agent.handle_loaded(RECORD, Ok(Some(&black_box)), now);
@@ -63,14 +63,14 @@ impl World<'_> {
         self.at < self.phone.shut_until
     }
 
-    /// Somebody unlocks the phone: what could not be read is read.
+    /// Somebody unlocks the phone, and the store can be read.
     pub(super) fn unlock(&mut self) {
         self.phone.shut_until = 0;
         if !self.phone.unread.is_empty() {
-            // What earlier processes left at other gateways is known from here on.
+            // From here on, the phone knows what earlier processes left at other gateways.
             self.look_again();
             for index in 0..self.phone.apps.len() {
-                // A log-out of an earlier process goes on under the Call-ID of that.
+                // A log-out of an earlier process goes on with the Call-ID of that process.
                 let key = &self.phone.apps[index].key;
                 if self.phone.agent.as_ref().is_some_and(|agent| agent.push(key).is_err()) {
                     self.watch.forgotten(index);
@@ -95,7 +95,7 @@ impl World<'_> {
         agent.handle_loaded(key, Ok(record.as_deref()), now);
     }
 
-    /// What was promised of an account cannot be asked for any more: its record is damaged or out of date.
+    /// Nobody can expect what was promised for an account: its record is damaged or out of date.
     fn excuse(&mut self, index: usize) {
         self.phone.apps[index].excused = true;
         self.watch.record_lost(index);
@@ -114,13 +114,13 @@ impl World<'_> {
         self.watch.killed();
         self.owed_since.fill(None);
         self.told.fill(None);
-        // What the store refused dies with the process, unless the store takes it in time.
+        // Records that the store refused are lost with the process, unless the store accepts them in time.
         for index in 0..self.phone.apps.len() {
             if self.is_unstored(REMOVALS) || self.is_unstored(&binding_key(&self.phone.apps[index].key)) {
                 self.excuse(index);
             }
         }
-        // What was asked of a store that is shut dies with the process, too: the app was told that it is not durable.
+        // Commands while the store was shut are lost with the process, too: the app was told that they are not durable.
         if self.phone.born_shut || !self.phone.unread.is_empty() {
             (0..self.phone.apps.len()).for_each(|index| self.excuse(index));
             self.phone.unread.clear();
@@ -134,7 +134,7 @@ impl World<'_> {
         self.later(down, Due::Start);
     }
 
-    // The app. Each returns whether the call returned, rather than the process dying under it.
+    // The app. Each function returns whether its call returned before the process died.
 
     pub(super) fn with_agent(&mut self, call: impl FnOnce(&mut UserAgent, &sipwake_core::clock::Now)) -> bool {
         let now = self.phone.now(self.at);
@@ -186,7 +186,7 @@ impl World<'_> {
             happening,
             Happening::Register(_) | Happening::Unbind(_) | Happening::LogOut(_) | Happening::LogIn(_)
         ) {
-            // The user has the phone in hand.
+            // The user is using the phone.
             self.phone.asleep_until = 0;
         }
         let logged_in: Vec<bool> = self.phone.apps.iter().map(|app| app.logged_in).collect();
@@ -197,7 +197,7 @@ impl World<'_> {
                 self.ask_register(index);
             }
             Happening::NewToken(index) => {
-                // A device has one token, whoever is logged in.
+                // A device has one token for all its users.
                 let all = self.setting.has(Habit::WaitsByPn);
                 for index in if all { 0..self.phone.apps.len() } else { index..index + 1 } {
                     self.phone.apps[index].token += 1;
@@ -312,7 +312,7 @@ impl World<'_> {
         }
     }
 
-    /// Promise 2: the same token again costs no traffic.
+    /// Promise 2: the same token again sends nothing.
     pub(super) fn say_token_again(&mut self, index: usize) {
         let app = self.phone.apps[index].clone();
         let Some(token) = token(self.setting, index, app.token)
@@ -339,7 +339,7 @@ impl World<'_> {
             let kept = self.phone.store.contains_key(REMOVALS) || self.is_unstored(REMOVALS) || withheld;
             let delivered = self.phone.agent.as_ref().is_some_and(|agent| agent.accounts().count() == 0);
             if ever_sent && !kept && !delivered {
-                self.watch.fail(self.at, 1, "log_out returned before the wish was stored");
+                self.watch.fail(self.at, 1, "log_out returned before the command was stored");
             }
         }
     }

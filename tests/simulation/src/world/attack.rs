@@ -1,5 +1,6 @@
-//! Somebody on the path of clear flows, at the push service with the phone's token, and at the other end of calls. Attacked
-//! stories ask for two promises alone: no secret at a host that nobody configured, and no INVITE of a registered flow unheard.
+//! An attacker on the path of clear flows, at the push service with the phone's token, and at the other end of calls. Attacked
+//! stories check only two promises: no secret reaches a host that is not configured, and no INVITE of a registered flow is
+//! lost.
 
 use std::collections::BTreeSet;
 
@@ -21,9 +22,9 @@ use crate::wire::{Wire, digest_param};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Attack {
-    /// Answers the next so many REGISTERs in the server's place, in this of its ways.
+    /// Answers the next REGISTERs, this many, in the server's place and in this way.
     Answers(u8, u8),
-    /// Sends so many pushes, in this of its ways.
+    /// Sends this many pushes in this way.
     Pushes(u8, u8),
 }
 
@@ -38,18 +39,18 @@ impl Attack {
     }
 }
 
-/// What the attacker is about, and what was seen of it.
+/// What the attacker is doing, and what was seen of it.
 #[derive(Default)]
 pub(super) struct Attacker {
     answers: (u8, u8),
     pushes: u32,
-    /// Flows to hosts that nobody configured.
+    /// Flows to hosts that are not configured.
     foreign: BTreeSet<u64>,
-    /// Numbers for which the phone rang, or which a true push announced to the app.
+    /// Numbers for which the phone rang, or which a real push announced to the app.
     heard: BTreeSet<String>,
-    /// What is announced now is not true.
+    /// The current announcement is forged.
     forging: bool,
-    /// A REGISTER was challenged in the name of the attacker's realm.
+    /// A REGISTER got a challenge with the attacker's realm.
     asked_as_registrar: bool,
 }
 
@@ -80,7 +81,7 @@ impl World<'_> {
     fn forge_push(&mut self, way: u8) {
         self.attacker.pushes += 1;
         let number = self.attacker.pushes;
-        // The caller that the attacker wants to silence: the current one or the next.
+        // The caller that the attacker wants to silence: the current or the next one.
         let victim = self.calls.len().saturating_sub(usize::from(way & 1));
         let to = phone::user(usize::from(way) % self.setting.accounts);
         let before = number.saturating_sub(1);
@@ -94,7 +95,7 @@ impl World<'_> {
             4 => format!(r#"{{"ntype":"0","nfrom":"+666{number}","ncallid":"forged-{number}","ntouser":"{to}"}}"#),
             5 => format!(r#"{{"ntype":"0","nfrom":"+666{number}","ncallid":"forged-{number}"}}"#),
             6 => "{}".to_owned(),
-            // In the name of the caller of now or of soon, and taken back.
+            // It names the current or the next caller, and is cancelled again.
             8 => {
                 format!(r#"{{"ntype":"0","nfrom":"+49{victim}","ncallid":"forged-{number}","ntouser":"{to}"}}"#)
             }
@@ -150,7 +151,7 @@ impl World<'_> {
         }
     }
 
-    /// Promise 7, over what the phone sends.
+    /// Promise 7, checked on what the phone sends.
     pub(super) fn watch_secrets(&mut self, flow: u64, bytes: &[u8]) {
         let text = String::from_utf8_lossy(bytes);
         let secret = ["APA91b", "response=\"", "X-PIID"].into_iter().find(|secret| text.contains(secret));
@@ -162,7 +163,7 @@ impl World<'_> {
         }
     }
 
-    /// Promise 6: an INVITE is refused only for a call of which the user has heard.
+    /// Promise 6: an INVITE is refused only for a call that the user knows of.
     pub(super) fn watch_refusals(&mut self, bytes: &[u8]) {
         let Some(wire) = Wire::parse(bytes) else { return };
         let (Some(status @ 300..), "INVITE") = (wire.status(), wire.cseq_method()) else { return };
@@ -175,7 +176,7 @@ impl World<'_> {
         }
     }
 
-    /// Half of the calls are answered, and hung up soon: their callers answer the BYE with a challenge.
+    /// Half of the calls are answered and soon hung up. Their callers answer the BYE with a challenge.
     pub(super) fn watch_call(&mut self, event: &CallEvent) {
         match &event.change {
             CallChange::Ringing { caller, .. } | CallChange::Announced(caller) => {
@@ -227,7 +228,7 @@ impl World<'_> {
         let answer = [wire.one("authorization"), wire.one("proxy-authorization")].concat();
         if !answer.is_empty() {
             let realm = digest_param(&answer, "realm");
-            // Who asked as the registrar itself has such a digest already.
+            // A caller who challenges like the registrar itself has such a digest already.
             let known = realm == REALM || (realm == "bank" && self.attacker.asked_as_registrar);
             if !known || digest_param(&answer, "qop") != "auth" {
                 self.watch.attacked(self.at, 7, "a caller got a digest that the registrar would not get");

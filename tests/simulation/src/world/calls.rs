@@ -1,4 +1,4 @@
-//! Calls: the server rings, pushes and gives up; the phone is woken.
+//! Calls: the server rings, sends pushes and gives up, and the phone wakes.
 
 use std::collections::BTreeMap;
 
@@ -11,9 +11,10 @@ use crate::phone;
 use crate::script::{Profile, SECOND};
 use crate::wire::Wire;
 
-/// How long a REGISTER may take if nothing is in its way: a bucket's refill, and a REGISTER before it that fails.
+/// How long a REGISTER may take at most without other problems: a refill of the bucket, and a failing REGISTER before it.
 const MOST_OWED: u64 = 120 * SECOND;
-/// And how much longer where a connection could not be opened for it: the call is over then, and each try waits for the longest back-off.
+/// How much longer it may take if no connection could be opened for it: the call has ended then, and each attempt waits for the longest
+/// back-off.
 const LONGEST_BACK_OFF: u64 = 1800 * SECOND;
 /// The longest time for a push without an id. Later the caller no longer identifies its call.
 const NAMELESS: u64 = 30 * SECOND;
@@ -95,7 +96,7 @@ impl World<'_> {
 
     pub(super) fn cancel(&mut self, call: usize) {
         self.calls[call].over = true;
-        // Another caller, since here each is known by a number of its own.
+        // Another caller, because each caller here has a number of their own.
         if self.setting.has(Habit::CalledAgain) && call.is_multiple_of(2) && !self.quiet {
             self.later(5 * SECOND, Due::CallAgain(self.calls[call].account));
         }
@@ -157,11 +158,11 @@ impl World<'_> {
         let Some(agent) = &self.phone.agent else { return };
         let action = agent.gate().judge(parse_push(payload.as_str(), Channel::FcmAndroid, &hints), &hints, now.boot);
         let app = &self.phone.apps[index];
-        // One extension at two domains: the push does not say at which.
+        // One extension at two domains: the push does not say which domain.
         let named = action.identity.account.is_some() && !self.setting.shared_extension;
         let other = self.phone.apps.iter().any(|app| app.logged_in && app.wants_push);
         let unwanted = !(app.logged_in && app.wants_push);
-        // Who is logged out cannot be known yet.
+        // It is not known yet who is logged out.
         let excused = app.excused || app.long_gone || self.is_shut();
         if action.is_call() && unwanted && (named || !other) && !excused {
             self.watch.fail(self.at, 1, "a late push makes a sound");
@@ -174,12 +175,12 @@ impl World<'_> {
         }
     }
 
-    /// The app hands over a push that it judged, unless its process died meanwhile.
+    /// The app hands over a push that it judged, unless its process has died since.
     pub(super) fn handed_over(&mut self, process: u64, action: &PushAction, index: usize, call: usize) {
         if process != self.phone.process || self.phone.agent.is_none() {
             return;
         }
-        // Its own call's INVITE, or its end, may be here already. Then nothing is due.
+        // Its call's INVITE or end may have come already. Then no REGISTER is due.
         let waits = action.is_call() && !self.calls[call].over && self.calls[call].legs.is_empty();
         let app = &self.phone.apps[index];
         if waits && app.logged_in && app.wants_push && !self.servers[0].knows_another_password(&phone::user(index)) {
@@ -188,13 +189,13 @@ impl World<'_> {
         self.with_agent(|agent, now| agent.handle_push(action, *now));
     }
 
-    /// Promise 6: a call is told under the account that it is for.
+    /// Promise 6: a call is reported for its own account.
     pub(super) fn rings_for_the_right_one(&mut self, event: &CallEvent) {
         let CallChange::Ringing { caller, .. } = &event.change else { return };
         let number = caller.uri.trim_start_matches("sip:+49").split('@').next();
         let call = number.and_then(|number| number.parse().ok()).and_then(|number: usize| self.calls.get(number));
-        // Where the server knows a phone by `pn-*` alone, the call of who has logged out comes as one that was forwarded to who has not:
-        // To still names the one who was called, as it does then.
+        // If the server identifies a phone only by `pn-*`, a call for a logged-out user comes to the other user, like a forwarded call:
+        // To still names the called user.
         let gone = |call: &Call| self.setting.has(Habit::WaitsByPn) && !self.phone.apps[call.account].logged_in;
         let wrong = |call: &Call| {
             !gone(call) && event.account.as_ref().is_some_and(|told| *told != self.phone.apps[call.account].key)
@@ -204,7 +205,7 @@ impl World<'_> {
         }
     }
 
-    /// Promise 3: a push is answered by a REGISTER that is sent after it.
+    /// Promise 3: a push leads to a REGISTER that is sent after it.
     pub(super) fn pushes_are_answered(&mut self) {
         let back_off = |since: u64| if self.silent_until > since { LONGEST_BACK_OFF } else { 0 };
         let late = |since: u64| since.max(self.disturbed) + MOST_OWED + back_off(since) < self.at;

@@ -1,5 +1,5 @@
-//! Several gateways that share nothing: which of them a flow leads to, which can be heard, and what must be gone from those
-//! that were left.
+//! Several gateways that share nothing: which one a flow leads to, which one can be reached, and what must be gone from
+//! left ones.
 
 use sipwake_core::account::{Hop, Transport};
 
@@ -10,33 +10,34 @@ use crate::script::{Apart, SECOND};
 use crate::server::Binding;
 use crate::wire::Wire;
 
-/// The core asks a gateway that was left at once, after a minute and after ten more. Whatever keeps it from being heard must be over
-/// by then, for it to be told.
+/// The core asks a left gateway at once, after a minute and after ten more. Any obstacle must have ended by then for it to get the
+/// removal.
 const HEARD_BY: u64 = 450 * SECOND;
-/// When all three tries are over, their time-outs included.
+/// When all three attempts are over, with their time-outs.
 const JUDGED: u64 = 1000 * SECOND;
-/// Who refuses with a 403 is asked again ten minutes later, and takes it then.
-const REFUSED: u64 = 600 * SECOND;
-/// How long after a token was bound the one before may be pushed to, at the gateway in use.
+/// A gateway that refuses with a 403 is asked again ten minutes later, and then twenty minutes later. By then it has accepted the removal
+/// of each of two Contacts.
+const REFUSED: u64 = (600 + 1200) * SECOND;
+/// How long after a new token is bound the gateway in use may still push to the former one.
 const LINGERS: u64 = 150 * SECOND;
 /// RFC 3261 18.1.1.
 const MAX_DATAGRAM: usize = 1300;
 
-/// Where a flow leads, also after the phone closed it.
+/// Where a flow leads, even after the phone closed it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Route {
     pub(super) gateway: usize,
     pub(super) udp: bool,
-    /// Stands for the host's name and port.
+    /// The host's name and port.
     pub(super) host: u64,
 }
 
 /// What an account's gateways should hold.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Holding {
-    /// The gateway that the phone knows to hold its binding.
+    /// The gateway that, as the phone knows, holds its binding.
     pub(super) home: Option<usize>,
-    /// When it last had reason to tell the others, of which those of these bits answer with trouble.
+    /// When it last had reason to contact the others. The gateways of these bits respond with an error.
     occasion: Option<(u64, u8)>,
     /// The process that is known to have had such a reason.
     process: u64,
@@ -46,7 +47,7 @@ impl World<'_> {
     pub(super) fn route_of(&mut self, hop: &Hop) -> Route {
         let host = format!("{}:{:?}", hop.host, hop.port);
         let host = host.bytes().fold(7_u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
-        // What is too large for a datagram goes over TCP, where nothing is lost.
+        // A message that is too large for a datagram goes over TCP, where nothing is lost.
         let Some(apart) = self.setting.apart else {
             return Route { gateway: 0, udp: self.setting.udp && hop.transport == Transport::Udp, host };
         };
@@ -68,7 +69,7 @@ impl World<'_> {
         self.at < self.cut_until || self.at < self.down_until[self.gateway_of(flow)]
     }
 
-    /// Whether a connection to the gateway is refused: it gets large requests as they are, and listens on UDP alone.
+    /// Whether the gateway refuses connections: it gets large requests in datagrams, and listens only on UDP.
     pub(super) fn refuses(&self, flow: u64) -> bool {
         let gateway = self.gateway_of(flow);
         let takes = |apart: Apart| apart.is_tcp(gateway) || apart.wants_large_over_tcp(gateway);
@@ -138,7 +139,7 @@ impl World<'_> {
         }
     }
 
-    /// What may be left elsewhere is known from here on.
+    /// From here on, the phone knows what may be left elsewhere.
     pub(super) fn look_again(&mut self) {
         let at = self.at;
         for index in 0..self.holdings.len() {
@@ -149,13 +150,13 @@ impl World<'_> {
         }
     }
 
-    /// Something happens that may well keep the phone from telling the gateways that it left.
+    /// An event that may keep the phone from reaching the left gateways.
     pub(super) fn occupied(&mut self) {
         self.holdings.iter_mut().for_each(|holding| holding.occasion = None);
         self.token_bound.fill(None);
     }
 
-    /// Promise 2: the binding of an old token does not linger beside the new one.
+    /// Promise 2: the binding of an old token does not stay beside the new one.
     pub(super) fn judge_token(&mut self, index: usize) {
         let (user, app) = (phone::user(index), &self.phone.apps[index]);
         let Some(since) = self.token_bound[index].filter(|since| since + LINGERS <= self.at) else { return };
@@ -163,9 +164,9 @@ impl World<'_> {
         let wanted = (app.wants_push && app.token > 0).then(|| phone::token_text(self.setting, index, app.token));
         let home = self.holdings[index].home.unwrap_or(0);
         let server = &mut self.servers[home];
-        // A removal that was refused has its turn again ten minutes later.
+        // A refused removal is tried again ten minutes later.
         let refuses = self.setting.has(Habit::ForbiddenAtTimes) || server.is_troubled();
-        // At an address that nobody knows, an old one is not always told from the new one, and lapses.
+        // At an unknown address the phone cannot always tell an old Contact from the new one. It expires.
         let refuses = refuses || self.setting.has(Habit::ContactRewritten);
         if !is_still || refuses || app.excused || !app.logged_in || self.down_until[home] > since {
             return;
@@ -181,14 +182,14 @@ impl World<'_> {
         }
     }
 
-    /// How long after an occasion a gateway that was left must hold nothing any more. Each that refuses is asked again ten minutes later,
-    /// and they are asked one after the other.
+    /// How long after an event a left gateway must hold nothing. Each gateway that refuses is asked again ten minutes later, and they are
+    /// asked one after the other.
     fn judged(&self) -> u64 {
         let refusing = if self.setting.has(Habit::ForbiddenAtTimes) { self.servers.len() as u64 - 1 } else { 0 };
         JUDGED + refusing * REFUSED
     }
 
-    /// A gateway that was left, and that could be heard since, holds nothing any more.
+    /// A left gateway that could be reached since holds nothing.
     pub(super) fn judge_holding(&mut self, index: usize) {
         let (user, app, holding) = (phone::user(index), &self.phone.apps[index], self.holdings[index].clone());
         let judged = self.judged();

@@ -24,16 +24,16 @@ use attack::Attacker;
 use gateways::{Holding, Route};
 use uuid::Uuid;
 
-/// How long it is quiet at the end: the longest back-off, twice, and some more.
+/// How long the quiet time at the end is: twice the longest back-off, and some more.
 const QUIET: u64 = 2 * 3600 * SECOND;
-/// Steps that no honest story needs.
+/// More steps than any normal story needs.
 const MAX_STEPS: u64 = 3_000_000;
 /// How long the server tries to reach a woken phone (S2, `waittime`).
 const HOLD: u64 = 40 * SECOND;
-/// How long an address may be silent where there is another one.
+/// How long an address may stay silent if there is another one.
 const SILENCE: u64 = 4 * SECOND;
 
-/// How a story went.
+/// The result of a story.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
     /// The first promise that was broken.
@@ -42,7 +42,7 @@ pub struct Outcome {
     pub simulated: u64,
     /// Requests that the server saw.
     pub registers: u64,
-    /// Fingerprint of all that was sent: the same for the same story.
+    /// A fingerprint of everything that was sent: the same for the same story.
     pub fingerprint: u64,
 }
 
@@ -52,7 +52,7 @@ enum Due {
     FlowUp(u64),
     FlowDown(u64),
     Push(usize, usize),
-    /// The app of a process hands over a push that it judged before.
+    /// The app of a process hands over a push that it judged earlier.
     Judged(u64, Box<PushAction>, usize, usize),
     Start,
     /// Somebody unlocks the phone.
@@ -60,14 +60,14 @@ enum Due {
     Invite(usize, u64),
     Cancel(usize),
     CallAgain(usize),
-    /// A dead address has been silent for as long as it is given.
+    /// A dead address has been silent for as long as it is allowed to.
     Silent(u64),
     /// In an attacked story, the user of a process answers a call, or hangs up.
     Accept(u64, Uuid),
     HangUp(u64, Uuid),
-    /// Time to see what an account's gateways hold.
+    /// Time to check what an account's gateways hold.
     Judge(usize),
-    /// Time to see which users the gateway in use pushes to.
+    /// Time to check for which users the gateway in use sends pushes.
     JudgeToken(usize),
 }
 
@@ -85,36 +85,36 @@ struct World<'s> {
     queue: BinaryHeap<Reverse<(u64, u64)>>,
     dues: BTreeMap<u64, Due>,
     chance: Chance,
-    /// One, or each of several gateways.
+    /// One server, or several gateways.
     servers: Vec<Server>,
     routes: BTreeMap<u64, Route>,
-    /// Flows that are at a dead address, and whether that was noticed.
+    /// Flows to a dead address, and whether the phone noticed that.
     dead: BTreeMap<u64, bool>,
-    /// Until when each of them hears nothing.
+    /// Until when each of them receives nothing.
     down_until: Vec<u64>,
     holdings: Vec<Holding>,
-    /// When each account's token was bound last, unless something happened since.
+    /// When each account's token was last bound, unless something has happened since.
     token_bound: Vec<Option<u64>>,
-    /// Whether each account is registered, as this process last told the app.
+    /// Whether each account is registered, according to what this process last told the app.
     told: Vec<Option<bool>>,
     phone: Phone,
     watch: Watch,
     calls: Vec<Call>,
     cut_until: u64,
-    /// Until when the network or a gateway was to be silent, also where quiet comes before.
+    /// Until when the network or a gateway was to be silent, even if quiet time begins earlier.
     silent_until: u64,
     quiet: bool,
     reacted: bool,
     registers: u64,
     fingerprint: u64,
     disturbed: u64,
-    /// For how long the last 200 to each account's REGISTER grants a binding, in seconds.
+    /// The lifetime in seconds from the last 200 to each account's REGISTER.
     granted: Vec<Option<u64>>,
-    /// Since when each account must send a REGISTER for a push.
+    /// Since when each account must send a REGISTER because of a push.
     owed_since: Vec<Option<u64>>,
-    /// Records that the store refused and that the app has not heard of.
+    /// Records that the store refused and that the app does not know about.
     untold: Vec<String>,
-    /// What waits for the phone to wake.
+    /// Events that wait until the phone wakes.
     missed: Vec<Due>,
     /// Users that the server forgot and who cannot know it yet.
     forgotten: BTreeSet<String>,
@@ -127,12 +127,12 @@ pub fn run(script: &Script) -> Outcome {
     run_shown(script, None)
 }
 
-/// As [`run`], and shows each step as a line.
+/// As [`run`], and prints each step as a line.
 pub fn run_shown<'s>(script: &'s Script, show: Option<&'s mut dyn FnMut(&str)>) -> Outcome {
     tell(script, show).0
 }
 
-/// As [`run`], and returns what the phone reports in the end, if its app runs then.
+/// As [`run`]. Returns the phone's report at the end, if its app runs then.
 pub fn run_reported(script: &Script) -> (Outcome, Option<Report>) {
     tell(script, None)
 }
@@ -248,7 +248,7 @@ impl World<'_> {
         self.dues.insert(self.serial, due);
     }
 
-    /// Delivers what waited while the phone slept.
+    /// Delivers what has waited while the phone slept.
     fn wake(&mut self) {
         if self.phone.asleep_until <= self.at {
             for due in std::mem::take(&mut self.missed) {
@@ -287,7 +287,7 @@ impl World<'_> {
         self.servers.iter_mut().for_each(Server::make_peace);
         self.down_until.fill(0);
         self.reason();
-        // Gateways that were down may all be told by another process.
+        // Another process may reach all gateways that were down.
         if self.setting.apart.is_some() && self.setting.seed.is_multiple_of(2) && self.phone.agent.is_some() {
             self.die();
         } else if self.phone.agent.is_none() {

@@ -1,4 +1,4 @@
-//! What comes to pass: bytes arrive at either side, flows open and break.
+//! The network: bytes arrive at either side, flows open and break.
 
 use std::cmp::Reverse;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -12,10 +12,10 @@ use crate::phone;
 use crate::script::SECOND;
 use crate::wire::{Wire, digest_param};
 
-/// Answers with a password that the server does not know, since there was last a reason to register: a chain's two, and
-/// those of chains that a broken flow or a late answer cut short.
+/// Answers with a password that the server does not know, since there was last a reason to register: the two of one
+/// chain, and those of chains that a broken flow or a late response cut short.
 const MOST_WRONG_ANSWERS: u32 = 8;
-/// One ahead of being asked, and three to challenges that call each nonce stale.
+/// One before any challenge, and three to challenges that call each nonce stale.
 const ANSWERS_AT_ONE_GATEWAY: u32 = 4;
 
 impl World<'_> {
@@ -44,7 +44,7 @@ impl World<'_> {
             Due::HangUp(process, call) => self.hang_up(process, call),
             Due::Judge(index) => self.judge_holding(index),
             Due::JudgeToken(index) => self.judge_token(index),
-            // The radio of a phone in deep sleep drops datagrams; a stream waits.
+            // During deep sleep the radio drops datagrams, while a stream waits.
             Due::ToPhone(flow, _) if asleep > 0 && self.is_udp(flow) => {}
             due if asleep > 0 => self.missed.push(due),
             Due::ToPhone(flow, bytes) => self.at_phone(flow, &bytes),
@@ -72,7 +72,7 @@ impl World<'_> {
         }
     }
 
-    /// The first address of the server is dead: nothing came back from it, and the flow goes on at the second one.
+    /// The first address of the server is dead: it sent no response, and the flow goes on at the second one.
     fn moves_on(&mut self, flow: u64) {
         let Some(known) = self.phone.flows.get(&flow).copied().filter(|flow| flow.up) else { return };
         if self.dead.remove(&flow).is_none() {
@@ -107,7 +107,7 @@ impl World<'_> {
                     granted.extend(
                         request.filter(|_| matches!(wire.status(), Some(200..300))).map(|asked| (index, asked)),
                     );
-                    // The registration in use comes before what a gateway that was left is told.
+                    // The registration in use goes before a request to a left gateway.
                     final_answer = !seen.is_aside(flow);
                     seen.refusals += u32::from(refused);
                     if !seen.is_aside(flow)
@@ -123,7 +123,7 @@ impl World<'_> {
         self.show(|| format!("    <- {}", summary(bytes)));
         self.reacted = false;
         let process = self.phone.process;
-        // A stream knows no messages: they come in pieces.
+        // A stream has no message boundaries: messages come in pieces.
         let in_pieces = self.setting.apart.is_some() && !self.is_udp(flow) && self.chance.hits(500);
         let cut = if in_pieces { self.chance.between(0, bytes.len() as u64) as usize } else { 0 };
         let (first, rest) = bytes.split_at(cut);
@@ -134,7 +134,7 @@ impl World<'_> {
         for (index, request) in granted.into_iter().filter(|_| lives) {
             self.settled(index, flow, &request);
         }
-        // Where nobody says that it is the password, each gateway is asked once before the app hears of it.
+        // If no response names the password, each gateway is asked once before the app is told.
         let gateways =
             self.setting.apart.filter(|_| self.setting.has(Habit::StaleAlways)).map_or(1, |apart| apart.count);
         let most = MOST_WRONG_ANSWERS.max(gateways as u32 * ANSWERS_AT_ONE_GATEWAY);
@@ -169,7 +169,7 @@ impl World<'_> {
         let home = phone::account_of(wire.to_user()).and_then(|index| self.holdings.get(index)?.home);
         let server = &mut self.servers[gateway];
         if server.is_troubled() {
-            // It may have waited for a day to be noticed.
+            // It may have been unnoticed for a day.
             self.disturbed = self.disturbed.max(self.at);
         }
         let reply = server.register(&wire, flow, home.is_some_and(|home| home != gateway), self.at);

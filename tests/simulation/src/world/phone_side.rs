@@ -1,4 +1,4 @@
-//! What the core asks for, done: records stored, flows opened, bytes sent, events heard.
+//! What the core asks for: records are stored, flows opened, bytes sent, events read.
 
 use sipwake_core::account::AccountKey;
 use sipwake_core::account::Hop;
@@ -15,7 +15,7 @@ use crate::server::Binding;
 use crate::wire::Wire;
 
 impl World<'_> {
-    /// Does all that the core wants. Returns whether the process lives on.
+    /// Does everything that the core asks for. Returns whether the process survives.
     pub(super) fn drain(&mut self) -> bool {
         let mut count = 0;
         loop {
@@ -57,7 +57,7 @@ impl World<'_> {
         }
     }
 
-    /// It stands beside the other records: nothing depends on it.
+    /// It is separate from the other records: nothing depends on it.
     fn keep_black_box(&mut self) {
         if let Some(record) = self.phone.agent.as_mut().and_then(UserAgent::poll_record) {
             self.phone.black_box = Some(record);
@@ -112,7 +112,7 @@ impl World<'_> {
         }
     }
 
-    /// The removals that are not stored any more are delivered, or taken back.
+    /// Removals that are no longer stored were delivered or cancelled.
     pub(super) fn removals_saved(&mut self, bytes: &[u8]) {
         for index in 0..self.phone.apps.len() {
             let app = &self.phone.apps[index];
@@ -128,7 +128,7 @@ impl World<'_> {
         let route = self.route_of(hop);
         self.routes.insert(id, route);
         self.note_host(id, hop);
-        // A connection has a port of its own each time.
+        // Each connection has a new port.
         let kept = route.udp || self.setting.apart.is_none();
         let port = match local_port.filter(|_| kept) {
             Some(port) if self.chance.hits(900) => port,
@@ -158,7 +158,7 @@ impl World<'_> {
         self.chance.between(low, high)
     }
 
-    /// Lets a datagram or a piece of a stream go its way.
+    /// Sends a datagram or a piece of a stream on its way.
     pub(super) fn travel(&mut self, flow: u64, due: impl Fn() -> Due) {
         if self.is_udp(flow) {
             let (loss, duplication) = if self.quiet { (0, 0) } else { (self.setting.loss, self.setting.duplication) };
@@ -189,12 +189,12 @@ impl World<'_> {
             && wire.method() == "REGISTER"
             && let Some(index) = phone::account_of(wire.to_user()).filter(|index| *index < self.setting.accounts)
         {
-            // Who refuses each answer as stale keeps the phone from telling a dead nonce from a wrong password.
+            // If a server refuses each response as stale, the phone cannot tell a dead nonce from a wrong password.
             if self.setting.has(Habit::StaleAlways) && self.servers[0].knows_another_password(&phone::user(index)) {
                 self.watch.seen[index].nonce = None;
             }
             let host = self.routes.get(&flow).map_or(0, |route| route.host);
-            // What was sent before the push, and is lost or comes to a dead address, does not do.
+            // A REGISTER from before the push that is lost or goes to a dead address does not count.
             let seen = &self.watch.seen[index];
             let again = seen.in_flight.as_ref().is_some_and(|known| known.branch == wire.branch());
             let binds = wire.one("expires") != "0" || !self.phone.apps[index].logged_in;
@@ -245,7 +245,7 @@ impl World<'_> {
                 if *failure == Failure::WrongCredentials {
                     self.is_refused(account);
                 }
-                // The nonce is of no use to somebody who cannot answer.
+                // The nonce is useless to a phone that cannot respond.
                 for (app, seen) in self.phone.apps.iter().zip(&mut self.watch.seen) {
                     if app.key == *account {
                         seen.nonce = None;
@@ -256,7 +256,7 @@ impl World<'_> {
             Event::RegistrationFailed { account, .. } if self.setting.has(Habit::StaleAlways) => {
                 self.reacted = true;
                 self.tell(account, false);
-                // A wrong password looks like one nonce after the other that died.
+                // A wrong password looks like a series of dead nonces.
                 for (app, seen) in self.phone.apps.iter().zip(&mut self.watch.seen) {
                     if app.key == *account {
                         seen.nonce = None;
@@ -288,14 +288,14 @@ impl World<'_> {
 }
 
 impl World<'_> {
-    /// The app hears whether an account is registered.
+    /// The app learns whether an account is registered.
     fn tell(&mut self, account: &AccountKey, registered: bool) {
         if let Some(index) = self.phone.apps.iter().position(|app| app.key == *account) {
             self.told[index] = Some(registered);
         }
     }
 
-    /// Promise 5: the password is refused only where it is wrong, or where two fresh nonces in a row were refused as if it were.
+    /// Promise 5: the password is reported as wrong only if it is, or if two fresh nonces in a row were refused as if it were.
     fn is_refused(&mut self, account: &AccountKey) {
         let Some(index) = self.phone.apps.iter().position(|app| app.key == *account) else { return };
         let user = phone::user(index);
@@ -305,18 +305,21 @@ impl World<'_> {
         }
     }
 
-    /// Promise 1: a log-out that is told as proven has left nothing that pushes.
+    /// Promise 1: a log-out that is reported as proven has left nothing that pushes.
     fn is_proven(&mut self, account: &AccountKey) {
         let Some(index) = self.phone.apps.iter().position(|app| app.key == *account) else { return };
         let user = phone::user(index);
         let at = self.at;
         let left = self.servers.iter_mut().find_map(|server| {
             server.expire(at);
-            let known = |binding: &&Binding| binding.confirmed && !(binding.foreign || binding.given_up);
+            // A list says of the last second that it is over.
+            let known = |binding: &&Binding| {
+                binding.confirmed && !(binding.foreign || binding.given_up) && binding.expires_at >= at + SECOND
+            };
             server.bindings[&user].iter().find(known).map(|binding| binding.contact.uri.clone())
         });
         if let Some(left) = left.filter(|_| !self.phone.apps[index].excused) {
-            self.watch.fail(at, 1, format!("a log-out is told as proven, and {left} is there"));
+            self.watch.fail(at, 1, format!("a log-out is reported as proven, but {left} is still there"));
         }
     }
 }

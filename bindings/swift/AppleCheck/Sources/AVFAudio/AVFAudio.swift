@@ -5,7 +5,7 @@ public class AVAudioSession: NSObject {
     public enum Mode: Sendable { case voiceChat }
 
     public enum RecordPermission: Sendable { case undetermined, denied, granted }
-    /// What the tests set.
+    /// Set by the tests.
     public var recordPermission = RecordPermission.granted
 
     public nonisolated(unsafe) static let played = AVAudioSession()

@@ -2,7 +2,7 @@ import Foundation
 
 public class BGTask: NSObject {
     public var expirationHandler: (() -> Void)?
-    /// What the app said at the end; a second time is a violation.
+    /// The app's result at the end. A second result is a violation.
     public private(set) var completions: [Bool] = []
     public func setTaskCompleted(success: Bool) {
         completions.append(success)
@@ -25,12 +25,12 @@ public class BGAppRefreshTaskRequest: BGTaskRequest {
 public class BGTaskScheduler: NSObject {
     public nonisolated(unsafe) static let shared = BGTaskScheduler()
 
-    /// What Info.plist would permit.
+    /// The identifiers that Info.plist would permit.
     public static let permitted = "com.example.refresh"
     public struct NotPermitted: Error {}
 
     private var handler: ((BGTask) -> Void)?
-    /// What an app did that iOS punishes: it ends an app that registers a task again, and one that finishes a task twice.
+    /// The app's violations: iOS ends an app that registers a task again, and one that finishes a task twice.
     public internal(set) var violations: [String] = []
     public private(set) var requests: [BGTaskRequest] = []
 
@@ -47,7 +47,7 @@ public class BGTaskScheduler: NSObject {
         requests.append(request)
     }
 
-    /// Starts the task, as iOS does when it likes.
+    /// Starts the task, as iOS does at any time.
     @MainActor
     public func start() -> BGTask {
         let task = BGAppRefreshTask()

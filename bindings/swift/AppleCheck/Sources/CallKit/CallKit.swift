@@ -113,7 +113,7 @@ public class CXProvider: NSObject {
 
     public func setDelegate(_ delegate: (any CXProviderDelegate)?, queue: DispatchQueue?) {
         self.delegate = delegate
-        if queue?.label != DispatchQueue.main.label { PlayedCallKit.shared.violation("the delegate is to be called on another queue than the main one") }
+        if queue?.label != DispatchQueue.main.label { PlayedCallKit.shared.violation("the delegate must be called on another queue than the main one") }
     }
 
     public func invalidate() {
@@ -122,7 +122,7 @@ public class CXProvider: NSObject {
 
     public func reportNewIncomingCall(with uuid: UUID, update: CXCallUpdate, completion: @escaping ((any Error)?) -> Void) {
         let error = PlayedCallKit.shared.report(uuid, update, to: self)
-        // On a queue of CallKit's own.
+        // On CallKit's own queue.
         nonisolated(unsafe) let completion = completion
         DispatchQueue.global().async { completion(error.map { CXErrorCodeIncomingCallError(code: $0) }) }
     }

@@ -1,7 +1,7 @@
 import AVFAudio
 import Foundation
 
-/// CallKit's own side: what it shows, what its user does, and what an app did wrong.
+/// CallKit's side: what it shows, what its user does, and the app's violations.
 public final class PlayedCallKit: @unchecked Sendable {
     public static let shared = PlayedCallKit()
 
@@ -35,9 +35,9 @@ public final class PlayedCallKit: @unchecked Sendable {
         }
     }
 
-    /// What an app did that a phone would punish, or overlook to the user's harm.
+    /// The app's violations: a phone would punish them, or overlook them to the user's harm.
     public var violations: [String] { lock.withLock { broken } }
-    /// The UUIDs that were reported, in their order, also again.
+    /// The reported UUIDs in their order, with repetitions.
     public var reports: [UUID] { lock.withLock { reported } }
     public var payloadsHandedOver: Int { lock.withLock { handedOver } }
     public func call(_ uuid: UUID) -> Call? { lock.withLock { calls[uuid] } }
@@ -49,7 +49,7 @@ public final class PlayedCallKit: @unchecked Sendable {
         lock.withLock { broken.append(what) }
     }
 
-    // What the user does.
+    // The user's actions.
 
     @MainActor
     public func userAnswers(_ uuid: UUID, within seconds: TimeInterval = 60) -> CXAnswerCallAction {
@@ -96,7 +96,7 @@ public final class PlayedCallKit: @unchecked Sendable {
         return action
     }
 
-    // What the app does.
+    // The app's calls.
 
     func made(_ new: CXProvider) {
         lock.withLock {

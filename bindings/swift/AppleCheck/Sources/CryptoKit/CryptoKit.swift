@@ -1,7 +1,7 @@
 import Foundation
 
-/// A key, as CryptoKit has it. What is sealed here is no secret: it only cannot be opened by another key, for another purpose, or
-/// when it was changed.
+/// A key, as in CryptoKit. The sealed text is not secret here. It only cannot be opened with another key, for another purpose, or
+/// after a change.
 public struct SymmetricKey: Sendable {
     public struct Size: Sendable { public static let bits256 = Size() }
     let bytes: Data

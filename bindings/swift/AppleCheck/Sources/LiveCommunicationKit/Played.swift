@@ -1,8 +1,8 @@
 import AVFAudio
 import Foundation
 
-/// LiveCommunicationKit's own side: what it shows, what its user does, and what an app did wrong. It calls its delegate on a queue of
-/// its own, since Apple promises none.
+/// LiveCommunicationKit's side: what it shows, what its user does, and the app's violations. It calls its delegate on its own queue,
+/// since Apple promises no certain one.
 public final class PlayedConversations: @unchecked Sendable {
     public static let shared = PlayedConversations()
 
@@ -35,15 +35,15 @@ public final class PlayedConversations: @unchecked Sendable {
     }
 
     public var violations: [String] { lock.withLock { broken } }
-    /// The UUIDs that were taken, in their order, also again.
+    /// The accepted UUIDs in their order, with repetitions.
     public var reports: [UUID] { lock.withLock { reported } }
     public func call(_ uuid: UUID) -> Shown? { lock.withLock { shown[uuid] } }
     public func state(_ uuid: UUID) -> Conversation.State? { lock.withLock { all[uuid]?.state } }
     public func refuse(_ refusing: Bool) { lock.withLock { self.refusing = refusing } }
-    /// Has each report take so long.
+    /// Makes each report take this long.
     public func takeTime(_ delay: Duration) { lock.withLock { self.delay = delay } }
 
-    // What the user does.
+    // The user's actions.
 
     public func userJoins(_ uuid: UUID, within seconds: TimeInterval = 30) -> Settled {
         perform(JoinConversationAction(of: uuid, until: Date() + seconds))
@@ -54,7 +54,7 @@ public final class PlayedConversations: @unchecked Sendable {
     public func userDials(_ digits: String, in uuid: UUID) -> Settled { perform(PlayToneAction(of: uuid, digits: digits)) }
     public func userMerges(_ uuid: UUID, with other: UUID) -> Settled { perform(MergeConversationAction(of: uuid, with: other)) }
 
-    /// What became of an action.
+    /// The result of an action.
     public struct Settled: @unchecked Sendable {
         let action: ConversationAction
         public var isComplete: Bool { PlayedConversations.shared.lock.withLock { action.settled } }
@@ -74,7 +74,7 @@ public final class PlayedConversations: @unchecked Sendable {
         if let manager = lock.withLock({ manager }) { work(manager) }
     }
 
-    // What the app does.
+    // The app's calls.
 
     var live: [Conversation] { lock.withLock { all.values.filter { $0.state != .left } } }
 

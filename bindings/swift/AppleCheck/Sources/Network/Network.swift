@@ -10,7 +10,7 @@ public struct NWPath: Equatable, Sendable {
 
     public func usesInterfaceType(_ type: NWInterface.InterfaceType) -> Bool { interface == type }
 
-    /// A path of the tests.
+    /// A path for the tests.
     public init(_ status: Status, by interface: NWInterface.InterfaceType? = nil, because reason: UnsatisfiedReason = .notAvailable) {
         self.status = status
         self.interface = interface
@@ -22,9 +22,9 @@ public enum NWInterface {
     public enum InterfaceType: Sendable { case other, wifi, cellular, wiredEthernet, loopback }
 }
 
-/// Tells of the path that there is once it was started, on its queue, and of nothing after it was cancelled.
+/// Reports the current path on its queue after its start, and nothing after it was cancelled.
 public final class NWPathMonitor: @unchecked Sendable {
-    /// What the tests set, before a monitor starts.
+    /// Set by the tests before a monitor starts.
     public nonisolated(unsafe) static var played = NWPath(.satisfied, by: .wifi)
 
     // Guards the handler.

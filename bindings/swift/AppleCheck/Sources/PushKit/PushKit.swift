@@ -32,7 +32,7 @@ public protocol PKPushRegistryDelegate: NSObjectProtocol {
 }
 
 public class PKPushRegistry: NSObject {
-    /// The registry that the app made last.
+    /// The app's newest registry.
     public nonisolated(unsafe) static weak var played: PKPushRegistry?
 
     private var token: Data?
@@ -59,8 +59,8 @@ public class PKPushRegistry: NSObject {
         delegate?.pushRegistry(self, didInvalidatePushTokenFor: .voIP)
     }
 
-    /// Delivers a push; with `mustReport` in the way of iOS 26.4. An app that has not reported a call when its delegate returns, and
-    /// had to, is killed: here, that is a violation. Returns whether it reported one, and a count of the completions.
+    /// Delivers a push; with `mustReport`, as iOS 26.4 does. iOS kills an app that must report a call and has not done so when its
+    /// delegate returns. Here that is a violation. Returns whether it reported one, and a count of the completions.
     @MainActor
     public func deliver(_ payload: [AnyHashable: Any], mustReport: Bool? = nil, withoutCallKit: Bool = false) -> Delivery {
         guard desiredPushTypes?.contains(.voIP) == true else {

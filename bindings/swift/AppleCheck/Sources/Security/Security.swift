@@ -1,6 +1,6 @@
 import Foundation
 
-// As much of Core Foundation as the Keychain's queries need.
+// The part of Core Foundation that the Keychain's queries need.
 public typealias CFString = String
 public typealias CFDictionary = [String: Any]
 public typealias CFTypeRef = Any
@@ -43,7 +43,7 @@ public func SecItemUpdate(_ query: CFDictionary, _ attributes: CFDictionary) -> 
 }
 public func SecItemDelete(_ query: CFDictionary) -> OSStatus { PlayedKeychain.shared.delete(query) }
 
-/// The Keychain: it outlives the app, is shut before the first unlock, and punishes what Apple's would overlook or refuse.
+/// The Keychain: it outlives the app, is shut before the first unlock, and records mistakes that Apple's would overlook or refuse.
 public final class PlayedKeychain: @unchecked Sendable {
     public static let shared = PlayedKeychain()
 
@@ -59,7 +59,7 @@ public final class PlayedKeychain: @unchecked Sendable {
     public func reset() { lock.withLock { (items, shut, broken, written) = ([], false, [], 0) } }
     public func setShut(_ shut: Bool) { lock.withLock { self.shut = shut } }
     public var violations: [String] { lock.withLock { broken } }
-    /// How often anything was written.
+    /// The number of all writes.
     public var writes: Int { lock.withLock { written } }
 
     private static let identifying: Set = [kSecClass, kSecAttrService, kSecAttrAccount, kSecAttrAccessGroup]
@@ -68,7 +68,7 @@ public final class PlayedKeychain: @unchecked Sendable {
         lock.withLock {
             check(query)
             let all = query[kSecMatchLimit] as? String == kSecMatchLimitAll
-            // Passwords are handed out one by one.
+            // Passwords are only returned one by one.
             if all, query[kSecReturnData] as? Bool == true { return errSecParam }
             if query[kSecMatchLimit] == nil { broken.append("a search without a limit") }
             if shut { return errSecInteractionNotAllowed }

@@ -7,7 +7,7 @@ public struct UIBackgroundTaskIdentifier: Hashable, Sendable {
 
 public enum UIBackgroundRefreshStatus: Int, Sendable { case restricted, denied, available }
 
-/// Foundation's, where there is one of Apple's.
+/// Foundation's type, if it is Apple's Foundation.
 extension ProcessInfo {
     public nonisolated(unsafe) static var isPlayedLowPower = false
     public var isLowPowerModeEnabled: Bool { Self.isPlayedLowPower }
@@ -20,12 +20,12 @@ public class UIApplication: NSObject {
     public static let shared = UIApplication()
     public func registerForRemoteNotifications() {}
 
-    /// What the tests set.
+    /// Set by the tests.
     public var backgroundRefreshStatus = UIBackgroundRefreshStatus.available
 
-    /// Names of the background tasks that are under way.
+    /// Names of the running background tasks.
     public private(set) var backgroundTasks: [UIBackgroundTaskIdentifier: String] = [:]
-    /// All that ever began.
+    /// Names of all tasks that ever began.
     public private(set) var begun: [String] = []
 
     public func beginBackgroundTask(withName name: String?, expirationHandler: (() -> Void)? = nil) -> UIBackgroundTaskIdentifier {

@@ -34,7 +34,7 @@ open class UNNotificationRequest: NSObject {
         self.content = content
     }
 
-    /// A remote one, as an extension gets it.
+    /// A remote notification, as an extension gets it.
     public init(remote userInfo: [AnyHashable: Any]) {
         identifier = UUID().uuidString
         content = UNNotificationContent()
@@ -88,7 +88,7 @@ public class UNNotificationSettings: NSObject, @unchecked Sendable {
     public let authorizationStatus: UNAuthorizationStatus
     public let soundSetting: UNNotificationSetting
 
-    /// As a user of the tests set them.
+    /// The settings of the tests' user.
     public init(_ status: UNAuthorizationStatus, sound: UNNotificationSetting) {
         authorizationStatus = status
         soundSetting = sound
@@ -109,7 +109,7 @@ public class UNUserNotificationCenter: NSObject, @unchecked Sendable {
 
     public func notificationSettings() async -> UNNotificationSettings { lock.withLock { settings } }
 
-    /// The user's settings from here on.
+    /// Sets the user's settings.
     public func set(_ settings: UNNotificationSettings) { lock.withLock { self.settings = settings } }
 
     public func requestAuthorization(options: UNAuthorizationOptions) async throws -> Bool { true }
@@ -126,7 +126,7 @@ public class UNUserNotificationCenter: NSObject, @unchecked Sendable {
         lock.withLock { for identifier in identifiers { shown[identifier] = nil } }
     }
 
-    /// What is on the screen, by identifier.
+    /// The shown notifications, by identifier.
     public func title(_ identifier: String) -> String? {
         lock.withLock { (shown[identifier] as? UNMutableNotificationContent)?.title }
     }

@@ -20,7 +20,7 @@ public func DNSServiceRefSockFD(_ service: DNSServiceRef?) -> Int32 { PlayedDNS.
 public func DNSServiceProcessResult(_ service: DNSServiceRef?) -> DNSServiceErrorType { PlayedDNS.shared.process(service) }
 public func DNSServiceRefDeallocate(_ service: DNSServiceRef?) { PlayedDNS.shared.over(service) }
 
-/// The system's DNS service: it answers over a socket, with several answers for a name, and waits for names that nobody knows.
+/// The system's DNS service: it answers over a socket, can have several answers for a name, and waits for unknown names.
 public final class PlayedDNS: @unchecked Sendable {
     public static let shared = PlayedDNS()
 
@@ -53,7 +53,7 @@ public final class PlayedDNS: @unchecked Sendable {
     private var broken: [String] = []
 
     public func reset() { lock.withLock { (zone, broken) = ([:], []) } }
-    /// What is answered for a name, without its last dot, and a type. A name that is not here is never answered.
+    /// The answers for a name, without its last dot, and a type. A name that is not here is never answered.
     public func answer(_ name: String, _ type: UInt16, _ answers: [Answer]) { lock.withLock { zone["\(name). \(type)"] = answers } }
     public var violations: [String] { lock.withLock { broken + (open.isEmpty ? [] : ["a query that was never given up"]) } }
 
@@ -64,7 +64,7 @@ public final class PlayedDNS: @unchecked Sendable {
         lock.withLock {
             guard let callback, name.utf8.count < 1009 else { return -65540 }
             if !name.hasSuffix(".") { broken.append("a name to be tried with search domains") }
-            if flags & 0x1000 == 0 { broken.append("no answer wanted where there is no record: that waits for ever") }
+            if flags & 0x1000 == 0 { broken.append("the query does not ask for an answer without a record, so it waits endlessly") }
             let query = Query(zone["\(name) \(type)"] ?? [], type, callback, context)
             let ref = OpaquePointer(Unmanaged.passRetained(query).toOpaque())
             open[ref] = query

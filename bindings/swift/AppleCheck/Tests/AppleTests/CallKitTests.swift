@@ -27,7 +27,7 @@ import UserNotifications
         phone.end()
     }
 
-    @Test func anAnswerMayWaitForTheCallersAck() async throws {
+    @Test func anAnswerCanWaitForTheCallersAck() async throws {
         let phone = try await Device(answering: .connected)
         let call = try phone.pushedCall()
         let answer = phone.callKit.userAnswers(call.uuid)
@@ -67,13 +67,13 @@ import UserNotifications
         let late = try phone.deliver(cancel(of: call.payload))
         #expect(late.reported && phone.callKit.reports.last == call.uuid)
         try await phone.until("settled") { late.completed == 1 }
-        // The caller is still there: hanging up is ours to do.
+        // The caller is still there, so the app must hang up.
         _ = phone.callKit.userEnds(call.uuid)
         try await phone.until("ended") { phone.media.ended[call.uuid] == .hungUp }
         phone.end()
     }
 
-    @Test func theCancelOfACallThatNeverCameShowsNobodysNameAndEndsAtOnce() async throws {
+    @Test func theCancelOfAnUnknownCallShowsNoNameAndEndsAtOnce() async throws {
         let phone = try await Device()
         let push: [AnyHashable: Any] = ["ntype": "2", "nfrom": "1234", "nfromusername": "John", "ncallid": "gone@x", "ntouser": "alice"]
         let cancelled = try phone.deliver(push)
@@ -84,7 +84,7 @@ import UserNotifications
         phone.end()
     }
 
-    @Test func aLoggedOutUsersPushShowsNobodysName() async throws {
+    @Test func aLoggedOutUsersPushShowsNoName() async throws {
         let phone = try await Device()
         try await phone.client.logOut(phone.account)
         try phone.deliver(["ntype": "0", "nfrom": "1234", "nfromusername": "John", "ncallid": "a@x", "ntouser": "alice"])
@@ -94,7 +94,7 @@ import UserNotifications
         phone.end()
     }
 
-    @Test func whoDoesNotWantToBeDisturbedSeesNobodysName() async throws {
+    @Test func doNotDisturbShowsNoName() async throws {
         let phone = try await Device()
         let push: [AnyHashable: Any] = ["ntype": "0", "nfrom": "1234", "nfromusername": "John", "ncallid": "a@x", "ntouser": "alice"]
         #expect(try await phone.client.setDoNotDisturb(phone.account, until: .distantFuture) == .durable)
@@ -122,7 +122,7 @@ import UserNotifications
         phone.end()
     }
 
-    @Test func aNameThatOnlyTheInviteBringsIsShown() async throws {
+    @Test func aNameFromTheInviteIsShown() async throws {
         let phone = try await Device()
         let asserted = [["P-Asserted-Identity", "\"Trillian\" <sip:bob@mock.example>"]]
         for (fields, name) in [(["display": "Zaphod"], "Zaphod"), (["display": NSNull(), "headers": asserted], "Trillian")] as [([String: Any], String)] {
@@ -145,7 +145,7 @@ import UserNotifications
         phone.end()
     }
 
-    @Test func aStopThatOvertakesItsCallSilencesIt() async throws {
+    @Test func aCancelThatOvertakesItsCallSilencesIt() async throws {
         let phone = try await Device()
         let push: [AnyHashable: Any] = ["ntype": "0", "nfrom": "1234", "nfromusername": "John", "ncallid": "a@x", "ntouser": "alice"]
         try phone.deliver(cancel(of: push))
@@ -156,7 +156,7 @@ import UserNotifications
         phone.end()
     }
 
-    @Test func aFocusIsToldWithItsCodeAndTheCallerIsToldBusy() async throws {
+    @Test func aFocusIsReportedWithItsCodeAndTheCallerGetsBusy() async throws {
         let phone = try await Device()
         phone.callKit.refuse(.filteredByDoNotDisturb)
         let call = try phone.pushedCall()
@@ -186,7 +186,7 @@ import UserNotifications
         try await phone.caller(call.number, sees: "rejected")
     }
 
-    @Test func audioIsConfiguredBeforeTheAnswerAndItsFailureIsTold() async throws {
+    @Test func audioIsConfiguredBeforeTheAnswerAndItsFailureIsReported() async throws {
         let phone = try await Device()
         var asked = 0
         phone.calls.configureAudio = {
@@ -208,7 +208,7 @@ import UserNotifications
         phone.end()
     }
 
-    @Test func aTokenThatApplesTakesBackIsUnbound() async throws {
+    @Test func aTokenThatAppleInvalidatesIsUnbound() async throws {
         let phone = try await Device()
         PKPushRegistry.played?.invalidate()
         try await phone.until("unbound") { try phone.gateway.tokens().isEmpty }
@@ -246,7 +246,7 @@ import UserNotifications
         withExtendedLifetime(pushes) {}
     }
 
-    @Test func theProcessIsHeldUntilThePhoneRingsAndUntilTheServerKnowsOfALogOut() async throws {
+    @Test func theProcessStaysAwakeUntilThePhoneRingsAndUntilALogOutIsConfirmed() async throws {
         let phone = try await Device(options: ClientOptions(backgroundTime: UIKitBackgroundTime()))
         let app = UIApplication.shared
         let before = app.begun.count
@@ -269,7 +269,7 @@ import UserNotifications
         let task = scheduler.start()
         try await phone.until("renewed") { task.completions == [true] }
         #expect(scheduler.requests.count == asked + 1)
-        // iOS's time is up before the server answers.
+        // The time limit of iOS ends before the server answers.
         let cut = scheduler.start()
         cut.expirationHandler?()
         try await phone.until("ended") { cut.completions == [false] }
@@ -277,7 +277,7 @@ import UserNotifications
         phone.end()
     }
 
-    @Test func aRefreshInTheBackgroundWaitsForALogOutThatNoServerKnowsOf() async throws {
+    @Test func aRefreshInTheBackgroundWaitsForAnUnconfirmedLogOut() async throws {
         let phone = try await Device()
         let lost: [String: Any] = ["action": "drop", "direction": "received", "method": "REGISTER", "count": 1_000]
         try phone.gateway.ask("faults", ["faults": [lost]])
@@ -293,7 +293,7 @@ import UserNotifications
         phone.end()
     }
 
-    @Test func aRefreshThatInfoPlistDoesNotPermitIsTold() async throws {
+    @Test func aRefreshThatInfoPlistDoesNotPermitIsReported() async throws {
         let phone = try await Device()
         _ = BackgroundRefresh(phone.client, accounts: [], identifier: "another")
         try await phone.until("told") { phone.failures.filter { $0.domain == "BackgroundTasks" }.count == 2 }
@@ -357,7 +357,7 @@ import UserNotifications
         #expect(shown.all.last != .some(nil), "without the entitlement the notification is shown")
     }
 
-    @Test func theExtensionHeedsTheLogOutsOfTheSharedStoreAndWritesNothingThere() async throws {
+    @Test func theExtensionKnowsTheLogOutsOfTheSharedStoreAndWritesNothingThere() async throws {
         final class Service: SipWakeNotificationService {
             override var store: (any StateStore)? { KeychainStateStore() }
         }
@@ -379,7 +379,7 @@ import UserNotifications
         for _ in 0..<6_000 where try gateway.tokens() != [firstToken] { try await Task.sleep(for: .milliseconds(10)) }
         let events = client.events()
         #expect(try await client.logOut(account) == .durable)
-        // What it stores comes before it.
+        // It stores its records first.
         for await event in events { if case .loggedOut = event { break } }
         client.shutdown()
         let writes = PlayedKeychain.shared.writes
@@ -393,7 +393,7 @@ import UserNotifications
         PlayedKeychain.shared.reset()
     }
 
-    @Test func theExtensionOpensWhatIsSealedForThePhoneAndIsQuietWhenTheUserIs() async throws {
+    @Test func theExtensionOpensSealedPushesAndFollowsDoNotDisturb() async throws {
         final class Service: SipWakeNotificationService {
             override var store: (any StateStore)? { KeychainStateStore() }
         }
@@ -437,9 +437,9 @@ import UserNotifications
         try await GuideRun.run()
     }
 
-    // The played frameworks themselves.
+    // The fake frameworks themselves.
 
-    @Test func thePlayedCallKitFindsWhatIsLateSecondOrOutOfOrder() async throws {
+    @Test func theFakeCallKitFindsLateRepeatedAndUnorderedReports() async throws {
         let callKit = PlayedCallKit.shared
         callKit.reset()
         let first = CXProvider(configuration: CXProviderConfiguration())

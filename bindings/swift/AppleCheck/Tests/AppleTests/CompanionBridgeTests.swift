@@ -1,3 +1,4 @@
+import BackgroundTasks
 import CallKit
 import Foundation
 import PushKit
@@ -13,7 +14,7 @@ final class BesidePhone {
     let companion: SipWakeCompanion
     let calls: CallKitBridge
     let pushes: PushKitBridge
-    private let stack: any CompanionStack  // the companion does not keep it
+    private let stack: any CompanionStack  // the companion has no strong reference to it
 
     init(_ stack: any CompanionStack, _ controls: any CallControls, _ accounts: [AccountSetup], _ store: any StateStore) throws {
         self.stack = stack
@@ -24,7 +25,7 @@ final class BesidePhone {
 }
 // end phone
 
-/// What the user does besides answering and ending, on its way to the stack.
+/// The user's other actions besides answering and ending, on their way to the stack.
 @MainActor
 private final class Controls: CallControls {
     private(set) var commands: [CallCommand] = []
@@ -35,7 +36,7 @@ private final class Controls: CallControls {
     }
 }
 
-/// An app with a stack of its own on a phone whose frameworks are played.
+/// An app with its own stack on a phone with fake frameworks.
 @MainActor
 private final class BesideDevice {
     let gateway: MockGateway
@@ -52,25 +53,25 @@ private final class BesideDevice {
         gateway = try MockGateway()
         setup = alice(gateway, transport: .udp)
         account = try setup.account.id()
-        (phone, stack) = try Self.start(gateway, setup, store, controls, registers: true)
+        (phone, stack) = try Self.start(gateway, setup, account, store, controls, registers: true)
         PKPushRegistry.played?.give(Data(repeating: 0xa1, count: 32))
         try await until("bound") { try self.gateway.tokens() == [firstToken] }
     }
 
     private static func start(
-        _ gateway: MockGateway, _ setup: AccountSetup, _ store: MemoryStore, _ controls: Controls, registers: Bool
+        _ gateway: MockGateway, _ setup: AccountSetup?, _ account: AccountID, _ store: MemoryStore, _ controls: Controls,
+        _ credentials: Credentials = .password(password: "wonderland"), registers: Bool = false
     ) throws -> (BesidePhone, UdpStack) {
-        let stack = UdpStack(gateway.address, user: "alice", credentials: .password(password: "wonderland"))
-        let account = try setup.account.id()
+        let stack = UdpStack(gateway.address, user: "alice", credentials: credentials)
         let beside = Beside(stack, account)
-        let phone = try BesidePhone(beside, controls, [setup], store)
+        let phone = try BesidePhone(beside, controls, setup.map { [$0] } ?? [], store)
         beside.attach(phone.companion)
-        try phone.companion.stands(at: stack.contact, for: account)
+        if setup != nil { try phone.companion.stands(at: stack.contact, for: account) }
         if registers { try beside.register(account, for: phone.companion) }
         return (phone, stack)
     }
 
-    /// iOS kills the app and, for the next push, starts it again.
+    /// iOS kills the app, and starts it again for the next push.
     func killed() throws {
         kill()
         try gateway.ask("sleep", ["user": "alice", "close": true])
@@ -78,7 +79,20 @@ private final class BesideDevice {
 
     /// It has no time to register before the push comes.
     func restart() throws {
-        (phone, stack) = try Self.start(gateway, setup, store, controls, registers: false)
+        (phone, stack) = try Self.start(gateway, setup, account, store, controls)
+    }
+
+    /// Nobody is logged in. The app starts for a pending log-out.
+    func restartLoggedOut() throws {
+        let asking = try SipWakeCompanion(store: store, stack: Nobody.shared)
+        let credentials = try asking.pending().first.map(\.credentials)
+        asking.shutdown()
+        (phone, stack) = try Self.start(gateway, nil, account, store, controls, try #require(credentials))
+    }
+
+    func refresh() -> BackgroundRefresh {
+        let accounts = (try? phone.companion.pending().isEmpty) == true ? [account] : []
+        return BackgroundRefresh(phone.companion, accounts: accounts, identifier: BGTaskScheduler.permitted)
     }
 
     func kill() {
@@ -102,7 +116,7 @@ private final class BesideDevice {
 }
 
 extension AppleTests {
-    @Test func aPushOfAKilledAppIsTheCallThatTheOtherStackTakes() async throws {
+    @Test func aPushToAKilledAppAndTheOtherStacksInviteAreOneCall() async throws {
         let device = try await BesideDevice()
         try device.killed()
         let number = try device.gateway.placeCall()
@@ -123,7 +137,7 @@ extension AppleTests {
         #expect(device.callKit.violations == [])
     }
 
-    @Test func theOtherStacksEndsLeaveTheScreenAndALatePushIsNoGhost() async throws {
+    @Test func callsThatTheOtherStackEndsLeaveTheScreenAndALatePushDoesNotRing() async throws {
         let device = try await BesideDevice()
         try device.gateway.ask("sleep", ["user": "alice", "close": true])
         let number = try device.gateway.placeCall()
@@ -150,5 +164,29 @@ extension AppleTests {
         try await device.caller(number, sees: "rejected")
         device.kill()
         #expect(device.callKit.violations == [])
+    }
+
+    @Test func aRefreshInTheBackgroundMakesTheOtherStackRegisterAndDeliverALogOut() async throws {
+        let device = try await BesideDevice()
+        let renews = device.refresh()
+        let renewed = BGTaskScheduler.shared.start()
+        try await device.until("renewed") { renewed.completions == [true] }
+        withExtendedLifetime(renews) {}
+
+        // The log-out reaches no server, and the process ends.
+        let lost: [String: Any] = ["action": "drop", "direction": "received", "method": "REGISTER", "count": 1_000]
+        try device.gateway.ask("faults", ["faults": [lost]])
+        try device.phone.companion.logOut(device.account)
+        device.kill()
+        try device.gateway.ask("clear_faults")
+        #expect(try !device.gateway.bindings().isEmpty)
+        try device.restartLoggedOut()
+        let delivers = device.refresh()
+        let task = BGTaskScheduler.shared.start()
+        try await device.until("delivered") { task.completions == [true] }
+        #expect(try device.phone.companion.pending().isEmpty && device.gateway.bindings().isEmpty)
+        withExtendedLifetime(delivers) {}
+        device.kill()
+        #expect(BGTaskScheduler.shared.violations.isEmpty)
     }
 }

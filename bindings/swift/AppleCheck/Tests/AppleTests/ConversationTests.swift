@@ -60,7 +60,7 @@ private final class ConversationPhone {
         return (number, system.reports[before], payload)
     }
 
-    /// Delivers a push, whose completion is called once the system has taken the call.
+    /// Delivers a push. Its completion is called after the system has accepted the call.
     func deliver(_ payload: [AnyHashable: Any]) async throws {
         let before = system.reports.count
         let delivery = try #require(PKPushRegistry.played).deliver(payload, withoutCallKit: true)
@@ -110,7 +110,7 @@ extension AppleTests {
             phone.end()
         }
 
-        @Test func whatHappensWhileTheSystemTakesTheCallIsToldAfterwards() async throws {
+        @Test func changesWhileTheSystemAcceptsTheCallAreReportedAfterwards() async throws {
             let phone = try await ConversationPhone()
             phone.system.takeTime(.milliseconds(500))
             let push: [AnyHashable: Any] = ["ntype": "2", "nfrom": "1234", "nfromusername": "John", "ncallid": "gone@x", "ntouser": "alice"]
@@ -132,7 +132,7 @@ extension AppleTests {
             phone.end()
         }
 
-        @Test func aCallThatTheSystemRefusesIsToldAndItsCallerIsToldBusy() async throws {
+        @Test func aCallThatTheSystemRefusesIsReportedAndItsCallerGetsBusy() async throws {
             let phone = try await ConversationPhone()
             phone.system.refuse(true)
             let call = try await phone.pushedCall()

@@ -1,4 +1,4 @@
-// What docs/swift.md shows, between `begin` and `end`, compiled and run against the played frameworks. A test compares the two.
+// The code that docs/swift.md shows, between `begin` and `end`. It is compiled and run with the fake frameworks, and a test compares the two.
 
 // begin app
 import AVFAudio
@@ -14,7 +14,7 @@ final class AppDelegate: NSObject, UIApplicationDelegate {
     func application(
         _ application: UIApplication, didFinishLaunchingWithOptions options: [UIApplication.LaunchOptionsKey: Any]? = nil
     ) -> Bool {
-        // Before this returns: a push that starts the app comes next.
+        // Create it before this function returns: the push that started the app comes next.
         do { phone = try Phone(savedAccounts(), savedState(), media) } catch { show("\(error)") }
         Task { await askForNotifications() }
         return true
@@ -104,7 +104,7 @@ struct GuideRun {
         return (app.filter { !$0.trimmingCharacters(in: .whitespaces).isEmpty }.count, shown)
     }
 
-    /// Starts the guide's app as iOS does, and has it woken for a call that is answered.
+    /// Starts the guide's app as iOS does, and wakes it for a call that is answered.
     static func run() async throws {
         PlayedCallKit.shared.reset()
         let gateway = try MockGateway()

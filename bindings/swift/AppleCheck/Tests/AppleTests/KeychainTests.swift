@@ -35,7 +35,7 @@ extension AppleTests {
             #expect(keychain.violations == [])
         }
 
-        @Test func beforeTheFirstUnlockItIsShutAndNotEmpty() throws {
+        @Test func beforeTheFirstUnlockTheStoreIsShutAndNotEmpty() throws {
             let store = KeychainStateStore(service: service)
             try store.save(key: "removals", bytes: Data("one".utf8))
             keychain.setShut(true)
@@ -64,7 +64,7 @@ extension AppleTests {
             #expect(keychain.violations == [])
         }
 
-        @Test func progressNeverOverrulesARecordThatWasWrittenAfterIt() throws {
+        @Test func progressNeverReplacesANewerRecord() throws {
             defer { try? FileManager.default.removeItem(at: progress) }
             let store = KeychainStateStore(service: service)
             try store.save(key: "binding", bytes: Data("base".utf8))
@@ -72,7 +72,7 @@ extension AppleTests {
             let kept = try FileManager.default.contentsOfDirectory(at: progress, includingPropertiesForKeys: nil)[0]
             let old = try Data(contentsOf: kept)
             try store.save(key: "binding", bytes: Data("new".utf8))
-            // As if the process had been killed before it removed the file.
+            // The state after a kill before the file was removed.
             try old.write(to: kept)
             #expect(try store.load(key: "binding") == Data("new".utf8))
             try store.remove(key: "binding")
@@ -80,7 +80,7 @@ extension AppleTests {
             #expect(try store.load(key: "binding") == nil)
         }
 
-        @Test func progressThatWasTamperedWithIsIgnored() throws {
+        @Test func changedProgressIsIgnored() throws {
             defer { try? FileManager.default.removeItem(at: progress) }
             let store = KeychainStateStore(service: service)
             try store.save(key: "binding", bytes: Data("base".utf8))
@@ -94,12 +94,12 @@ extension AppleTests {
             #expect(try store.load(key: "binding") == Data("base".utf8))
         }
 
-        @Test func whereProgressCannotBeFiledItGoesIntoTheKeychain() throws {
+        @Test func progressThatCannotBeWrittenToAFileGoesIntoTheKeychain() throws {
             defer { try? FileManager.default.removeItem(at: progress) }
             let store = KeychainStateStore(service: service)
             try store.save(key: "binding", bytes: Data("base".utf8))
             try FileManager.default.createDirectory(at: progress.deletingLastPathComponent(), withIntermediateDirectories: true)
-            // A file where the folder would be.
+            // A file in the place of the folder.
             try Data("x".utf8).write(to: progress)
             try store.saveProgress(key: "binding", bytes: Data("progress".utf8))
             #expect(try KeychainStateStore(service: service).load(key: "binding") == Data("progress".utf8))

@@ -7,7 +7,7 @@ import SipWakeApple
 import SipWakeTesting
 import Testing
 
-/// A media engine that has one answer for all.
+/// A media engine with one answer for every offer.
 @MainActor
 final class Media: CallMedia {
     private(set) var commands: [CallCommand] = []
@@ -24,7 +24,7 @@ final class Media: CallMedia {
     func ended(_ call: UUID, _ reason: EndReason) { ended[call] = reason }
 }
 
-/// An app with the bridges, on a phone whose frameworks are played, registered at the mock gateway and asleep.
+/// An app with the bridges on a phone with fake frameworks. It is registered at the mock gateway and asleep.
 @MainActor
 final class Device {
     let gateway: MockGateway
@@ -57,7 +57,7 @@ final class Device {
         try await until("bound") { try self.gateway.tokens() == [firstToken] }
     }
 
-    /// Ends the app, and says what it did wrong.
+    /// Ends the app, and reports its violations.
     func end() {
         calls.invalidate()
         client.shutdown()
@@ -73,7 +73,7 @@ final class Device {
         throw Timeout()
     }
 
-    /// Places a call and delivers its push; with `withoutName`, as from a server that only knows the number.
+    /// Places a call and delivers its push. With `withoutName`, the server only knows the number.
     func pushedCall(_ fields: [String: Any] = [:], withoutName: Bool = false) throws -> (number: Int, uuid: UUID, payload: [AnyHashable: Any]) {
         try gateway.ask("sleep", ["user": "alice"])
         let number = try gateway.placeCall(fields)
@@ -93,7 +93,7 @@ final class Device {
         try #require(PKPushRegistry.played).deliver(payload, mustReport: mustReport)
     }
 
-    /// Waits for the caller, away from the main actor, which the app needs.
+    /// Waits for the caller outside the main actor, because the app needs that.
     func caller(_ call: Int, sees state: String) async throws {
         try await Task.detached { [gateway] in try gateway.waitCall(call, state) }.value
     }

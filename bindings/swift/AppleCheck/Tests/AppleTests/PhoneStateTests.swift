@@ -10,7 +10,7 @@ import UIKit
 import UserNotifications
 
 extension AppleTests {
-    /// The app's bundle, with what Xcode puts there.
+    /// The app's bundle with the files that Xcode adds.
     private func bundle(modes: [String], profile: String?) throws -> Bundle {
         let folder = FileManager.default.temporaryDirectory.appendingPathComponent("\(UUID()).app")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
@@ -24,7 +24,7 @@ extension AppleTests {
         return try #require(Bundle(path: folder.path))
     }
 
-    @Test func aPhoneOnWhichNothingKeepsCallsFromRingingHasNoObstacle() async throws {
+    @Test func aPhoneThatCanRingHasNoObstacle() async throws {
         let device = try await Device()
         let app = try bundle(modes: ["voip"], profile: nil)
         let state = await PhoneState.ofThisPhone(calls: device.calls, pushes: device.pushes, environment: .production, bundle: app)
@@ -32,7 +32,7 @@ extension AppleTests {
         device.end()
     }
 
-    @Test func whatTheUserSwitchedOffAndTheAppForgotIsTold() async throws {
+    @Test func disabledAndMissingSettingsAreReported() async throws {
         let device = try await Device()
         let center = UNUserNotificationCenter.current()
         center.set(UNNotificationSettings(.denied, sound: .disabled))
@@ -64,7 +64,7 @@ extension AppleTests {
         device.end()
     }
 
-    @Test func whyCallKitShowedNoCallIsTheObstacleUntilItShowsOne() async throws {
+    @Test func theReasonThatCallKitShowedNoCallIsAnObstacleUntilItShowsOne() async throws {
         let app = try bundle(modes: ["voip"], profile: nil)
         for (code, obstacle) in [
             (CXErrorCodeIncomingCallError.Code.filteredByDoNotDisturb, Obstacle.doNotDisturb), (.filteredByBlockList, .callerBlocked),

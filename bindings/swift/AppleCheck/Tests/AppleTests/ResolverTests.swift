@@ -22,7 +22,7 @@ extension AppleTests {
             return data
         }
 
-        @Test func serviceRecordsAreReadAllOfThem() throws {
+        @Test func allServiceRecordsAreRead() throws {
             let first = Data([0, 10, 0, 5, 0x13, 0xc5]) + name("sip1", "example", "com")
             let none = Data([0, 20, 0, 0, 0, 0]) + name()
             dns.answer("_sips._tcp.example.com", 33, [.record(type: 5, name("alias", "example", "com")), .record(type: 33, first), .record(type: 33, none)])
@@ -44,13 +44,13 @@ extension AppleTests {
             #expect(dns.violations == [])
         }
 
-        @Test func whereThereIsNoRecordTheAnswerIsEmptyAndComesAtOnce() throws {
+        @Test func withoutARecordTheAnswerIsEmptyAndComesAtOnce() throws {
             dns.answer("_sip._udp.example.com", 33, [.error(-65554)])
             #expect(try SystemResolver().srv("_sip._udp.example.com") == [])
             #expect(dns.violations == [])
         }
 
-        @Test func aServerThatNeverAnswersIsWaitedForSomeSecondsAtMost() throws {
+        @Test func aServerThatNeverAnswersIsGivenUpAfterSomeSeconds() throws {
             #expect(try SystemResolver().srv("_sip._udp.silent.example") == [])
             #expect(dns.violations == [])
         }

@@ -28,7 +28,7 @@ print("  payload to action, warm: \(micros(samples[samples.count / 2])) µs medi
 let json = (0..<20_000).map { _ in nanoseconds { _ = try? JSONSerialization.data(withJSONObject: call) } }.sorted()
 print("  beside it, Foundation's JSONSerialization of the same dictionary: \(micros(json[json.count / 2])) µs median")
 
-/// Is never asked for anything: no call is answered here.
+/// Never called, because no call is answered here.
 @MainActor
 final class Silent: CallMedia {
     func answer(_ call: UUID, to offer: SessionDescription?) async throws -> SessionDescription { SessionDescription(sdp: "v=0") }
@@ -36,7 +36,7 @@ final class Silent: CallMedia {
     func ended(_ call: UUID, _ reason: EndReason) {}
 }
 
-// From PushKit's call of the delegate until it returns, which is when CallKit must have heard of the call; both are played.
+// From PushKit's call of the delegate until it returns. By then CallKit must know the call. Both are fakes.
 let setup = AccountSetup(
     account: AccountConfig(aor: "sip:alice@mock.invalid", credentials: .password(password: "x")),
     push: PushConfig(provider: .apns, package: "com.example.app"))

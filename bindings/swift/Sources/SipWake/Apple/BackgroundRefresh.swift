@@ -5,25 +5,38 @@
         import SipWake
     #endif
 
-    /// Has iOS start the app now and then, in the background, so that bindings are renewed and log-outs delivered that found no server. iOS
+    /// Asks iOS to start the app in the background now and then, to renew bindings and to deliver log-outs that reached no server. iOS
     /// decides when that is, and whether at all. Pushes are what wakes a phone.
     ///
-    /// Make it before the app's launch returns. Put its identifier into Info.plist under `BGTaskSchedulerPermittedIdentifiers`, and switch
-    /// the background mode `fetch` on.
+    /// Create it before the app's launch returns. Put its identifier into Info.plist under `BGTaskSchedulerPermittedIdentifiers`, and
+    /// switch on the background mode `fetch`.
     @MainActor
     public final class BackgroundRefresh {
-        /// Whose bindings are renewed. Set it when somebody logs in or out.
+        /// The accounts whose bindings are renewed. Set it when somebody logs in or out.
         public var accounts: [AccountID]
 
-        private let client: SipWakeClient
+        private let client: any Refreshed
         private let identifier: String
         private let interval: Duration
 
         /// - Parameters:
-        ///   - accounts: who is logged in.
+        ///   - accounts: the accounts of the logged-in users.
         ///   - identifier: the task's name.
-        ///   - interval: how long iOS is to wait at the least; a quarter of a day if left out.
-        public init(_ client: SipWakeClient, accounts: [AccountID], identifier: String, every interval: Duration = .seconds(21_600)) {
+        ///   - interval: how long iOS waits at least. The default is a quarter of a day.
+        public convenience init(
+            _ client: SipWakeClient, accounts: [AccountID], identifier: String, every interval: Duration = .seconds(21_600)
+        ) {
+            self.init(of: client, accounts, identifier, interval)
+        }
+
+        /// The same for a companion. The stack beside it registers, and delivers the pending log-outs.
+        public convenience init(
+            _ companion: SipWakeCompanion, accounts: [AccountID], identifier: String, every interval: Duration = .seconds(21_600)
+        ) {
+            self.init(of: companion, accounts, identifier, interval)
+        }
+
+        private init(of client: any Refreshed, _ accounts: [AccountID], _ identifier: String, _ interval: Duration) {
             self.client = client
             self.accounts = accounts
             self.identifier = identifier
@@ -55,7 +68,7 @@
                 var failed = false
                 for account in accounts {
                     do {
-                        try await client.register(account)
+                        try await client.renew(account)
                         waiting.insert(account)
                     } catch {
                         failed = true
@@ -64,6 +77,7 @@
                         }
                     }
                 }
+                client.deliverLogOuts()
                 if !waiting.isEmpty || client.pendingLogOuts > 0 {
                     for await event in events {
                         switch event {
@@ -76,8 +90,38 @@
                 }
                 task.setTaskCompleted(success: !failed && waiting.isEmpty && client.pendingLogOuts == 0)
             }
-            // Ends the stream of events, and with it the task.
+            // Ends the stream of events, and so the task.
             task.expirationHandler = { @Sendable in work.cancel() }
+        }
+    }
+
+    /// Renews bindings: a client, or a companion.
+    private protocol Refreshed: AnyObject, Sendable {
+        var pendingLogOuts: Int { get }
+        func renew(_ account: AccountID) async throws
+        func deliverLogOuts()
+        func events(replaying count: Int) -> AsyncStream<SipWakeEvent>
+        func note(_ failure: Failure)
+    }
+
+    extension SipWakeClient: Refreshed {
+        fileprivate func renew(_ account: AccountID) async throws {
+            try await register(account)
+        }
+
+        /// The client delivers them by itself.
+        fileprivate func deliverLogOuts() {}
+    }
+
+    extension SipWakeCompanion: Refreshed {
+        fileprivate var pendingLogOuts: Int { (try? pending().count) ?? 0 }
+
+        fileprivate func renew(_ account: AccountID) async throws {
+            try register(account)
+        }
+
+        fileprivate func deliverLogOuts() {
+            for pending in (try? pending()) ?? [] { try? register(pending.account) }
         }
     }
 #endif

@@ -27,7 +27,7 @@
 
         func begin(_ name: String) {
             guard !over else { return }
-            // iOS kills an app that does not end its task when this handler is called.
+            // If an app does not end its task when this handler is called, iOS kills the app.
             task = UIApplication.shared.beginBackgroundTask(withName: name) { [self] in
                 MainActor.assumeIsolated { end() }
             }

@@ -6,13 +6,13 @@
         import SipWake
     #endif
 
-    /// Shows sipwake's calls in CallKit, with the same UUIDs, and carries out what the user does there. See ``CallDesk`` for how. An app
-    /// may have one provider: make one bridge and keep it.
+    /// Shows sipwake's calls in CallKit, with the same UUIDs, and carries out the user's actions there. See ``CallDesk`` for how. An app
+    /// may have one provider, so create one bridge and keep it.
     ///
-    /// All of it happens on the main queue.
+    /// Everything happens on the main queue.
     @MainActor
     public final class CallKitBridge: NSObject, CallReporter {
-        /// Sets up the audio session, category and mode, when the user answers: Apple wants that before the answer is fulfilled. Do not
+        /// Sets up the audio session, category and mode, when the user answers. Apple wants that before the answer is fulfilled. Do not
         /// activate the session here. If it throws, there is a ``SipWakeEvent/failed(_:)``, and the call continues.
         public var configureAudio: (@MainActor () throws -> Void)?
         /// Called when CallKit gives (true) or takes the audio session. Audio can start then, and not before.
@@ -26,9 +26,9 @@
         ///
         /// - Parameters:
         ///   - media: the app's media engine.
-        ///   - configuration: what CallKit shows of the app. Whether calls are listed among the phone's recents is its
-        ///     `includesCallsInRecents`.
-        ///   - features: what the user is offered during a call.
+        ///   - configuration: the app's settings for CallKit. `includesCallsInRecents` decides whether the phone's recents list its
+        ///     calls.
+        ///   - features: the features that the user gets during a call.
         ///   - policy: when an answer is fulfilled.
         public convenience init(
             _ client: SipWakeClient, media: any CallMedia, configuration: CXProviderConfiguration = CXProviderConfiguration(),
@@ -37,9 +37,9 @@
             self.init(client, configuration, features) { CallDesk(client, screen: $0, media: media, answering: policy) }
         }
 
-        /// As the other one, for the calls of a companion's stack.
+        /// The same for the calls of a companion's stack.
         ///
-        /// - Parameter controls: does what the user wants of a call besides answering and ending it.
+        /// - Parameter controls: carries out the user's commands for a call besides answering and ending it.
         public convenience init(
             _ companion: SipWakeCompanion, controls: any CallControls, configuration: CXProviderConfiguration = CXProviderConfiguration(),
             features: CallFeatures = [], answering policy: AnswerPolicy = .answerable
@@ -58,14 +58,14 @@
             provider.setDelegate(self, queue: .main)
         }
 
-        /// Does what a push asks of CallKit. The call is reported when this returns, as PushKit demands.
+        /// Carries out what a push asks of CallKit. The call is reported when this returns, as PushKit demands.
         public func report(_ action: PushAction, done: @escaping @MainActor () -> Void) {
             desk.report(action, done: done)
         }
 
         public var obstacles: [Obstacle] { desk.obstacles }
 
-        /// Ends all calls and gives the provider up, so that an app may make another one.
+        /// Ends all calls and invalidates the provider, so that the app can create another bridge.
         public func invalidate() {
             desk.reset()
             provider.invalidate()
@@ -120,7 +120,7 @@
             let call = (action as? CXAnswerCallAction)?.callUUID
             MainActor.assumeIsolated {
                 client.note(Failure(domain: "CallKit", doing: "wait for \(type(of: action))", reason: "CallKit's time is up"))
-                // The action itself is over: CallKit wants it neither fulfilled nor failed any more.
+                // The action itself is over. CallKit no longer wants it fulfilled or failed.
                 if let call { desk.answerTimedOut(call) }
             }
         }
@@ -167,7 +167,7 @@
     }
 
     extension ShowOutcome {
-        /// Reads what CallKit says of a call that was reported to it; nil: it is shown.
+        /// Reads CallKit's result for a reported call. Nil means that the call is shown.
         public init(_ error: (any Error)?) {
             guard let error else {
                 self = .new
@@ -188,7 +188,7 @@
     }
 
     extension CXCallUpdate {
-        /// What CallKit shows of a call.
+        /// The details that CallKit shows of a call.
         public convenience init(_ call: ShownCall, _ features: CallFeatures = []) {
             self.init()
             remoteHandle = CXHandle(type: .generic, value: call.caller)
@@ -202,7 +202,7 @@
     }
 
     extension CXCallEndedReason {
-        /// CallKit's word for how a call ended.
+        /// CallKit's name for how a call ended.
         public init(_ reason: EndReason) {
             switch reason {
             case .answeredElsewhere: self = .answeredElsewhere

@@ -6,12 +6,12 @@
         import SipWake
     #endif
 
-    /// Keeps records in the Keychain, readable once the phone was unlocked after its start, since a push may come to a locked phone,
-    /// and on this device alone. Until then it is shut: ``StoreShut``, which is not the same as empty. On macOS, too, it is the
-    /// data-protection keychain, which asks for a signed app with a Keychain group.
+    /// Keeps records in the Keychain, only on this device. They can be read after the first unlock since the phone's start, because a
+    /// push may come to a locked phone. Until then the store is shut (``StoreShut``), which is not the same as empty. On macOS, too, it
+    /// uses the data-protection keychain, which needs a signed app with a Keychain group.
     ///
-    /// A write to the Keychain takes milliseconds. Progress, which is written far more often, goes into files beside it, sealed with a
-    /// key from the Keychain.
+    /// A write to the Keychain takes milliseconds. Progress is written far more often, so it goes into files beside the Keychain, sealed
+    /// with a key from it.
     public struct KeychainStateStore: StateStore {
         private let service: String
         private let group: String?
@@ -20,7 +20,7 @@
 
         /// - Parameters:
         ///   - service: separates these records from the app's others.
-        ///   - group: a Keychain group that app and extension share, `TEAM.name`; nil: the first of the app's groups.
+        ///   - group: a Keychain group that app and extension share, `TEAM.name`. Nil means the first of the app's groups.
         public init(service: String = "sipwake", group: String? = nil) {
             self.service = service
             self.group = group
@@ -59,7 +59,7 @@
                 marks[key] = mark
                 try progress.save(key, mark: mark, bytes: bytes)
             } catch {
-                // A full disk, a folder that cannot be made: slower, and just as good.
+                // The disk is full, or a folder cannot be made. The Keychain is slower, but just as good.
                 try save(key: key, bytes: bytes)
             }
         }
@@ -83,7 +83,7 @@
         private var items: Items { Items(service: service, group: group) }
     }
 
-    /// Which writing of each record is the last one.
+    /// Knows which write of each record is the last one.
     private final class Marks: @unchecked Sendable {
         // Guards `known`.
         private let lock = NSLock()
@@ -97,7 +97,7 @@
         func removeAll() { lock.withLock { known = [:] } }
     }
 
-    /// The key that progress is sealed with: made once, and then known to the process.
+    /// The key that seals progress. It is made once, and then the process keeps it.
     private final class ProgressKey: @unchecked Sendable {
         private let items: Items
         // Guards `known`.
@@ -179,7 +179,7 @@
         private func delete(_ query: [CFString: Any]) throws {
             var status = SecItemDelete(query as CFDictionary)
             #if os(macOS)
-                // Of several that match, macOS deletes one.
+                // If several items match, macOS deletes only one.
                 while status == errSecSuccess, query[kSecAttrAccount] == nil { status = SecItemDelete(query as CFDictionary) }
             #endif
             guard status == errSecSuccess || status == errSecItemNotFound else { throw problem(status) }
@@ -192,12 +192,12 @@
         private var all: [CFString: Any] {
             var all: [CFString: Any] = [kSecClass: kSecClassGenericPassword, kSecAttrService: service]
             if let group { all[kSecAttrAccessGroup] = group }
-            // The file-based keychain of macOS knows no accessibility.
+            // The file-based keychain of macOS has no accessibility attribute.
             all[kSecUseDataProtectionKeychain] = true
             return all
         }
 
-        /// Before the first unlock the Keychain says that it may not ask the user.
+        /// Before the first unlock the Keychain reports that it may not ask the user.
         private func problem(_ status: OSStatus) -> any Error {
             let error = KeychainError(status: status)
             switch status {
@@ -209,7 +209,7 @@
         }
     }
 
-    /// What the Keychain answered.
+    /// The Keychain's error.
     public struct KeychainError: LocalizedError, Sendable {
         /// The status, for example `errSecInteractionNotAllowed` before the first unlock.
         public let status: OSStatus

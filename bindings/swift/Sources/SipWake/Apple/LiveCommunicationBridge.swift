@@ -6,11 +6,11 @@
         import SipWake
     #endif
 
-    /// Shows sipwake's calls in LiveCommunicationKit, under the UUIDs that they have here, as ``CallDesk`` says and as `CallKitBridge` does
-    /// with CallKit. For apps that may not use CallKit, and for those that follow Apple's newer framework. An app has one of the two.
+    /// Shows sipwake's calls in LiveCommunicationKit, with the same UUIDs, as ``CallDesk`` says and as `CallKitBridge` does with CallKit.
+    /// It is for apps that may not use CallKit, and for apps that use Apple's newer framework. An app has only one of the two.
     ///
-    /// LiveCommunicationKit takes a call asynchronously. The report begins before ``report(_:done:)`` returns, and `done`, which is
-    /// PushKit's completion, is called once it was taken.
+    /// LiveCommunicationKit takes a call asynchronously. The report begins before ``report(_:done:)`` returns. `done` is PushKit's
+    /// completion, and is called when the system has taken the call.
     @available(iOS 17.4, visionOS 1.1, *)
     @MainActor
     public final class LiveCommunicationBridge: NSObject, CallReporter {
@@ -28,8 +28,8 @@
         ///
         /// - Parameters:
         ///   - media: the app's media engine.
-        ///   - configuration: what the system shows of the app; nil: two calls at a time, without video, listed among the recents.
-        ///   - features: what the user is offered during a call.
+        ///   - configuration: the app's settings for the system. Nil means two calls at a time, without video, listed among the recents.
+        ///   - features: the features that the user gets during a call.
         ///   - policy: when an answer is fulfilled.
         public convenience init(
             _ client: SipWakeClient, media: any CallMedia, configuration: ConversationManager.Configuration? = nil,
@@ -38,9 +38,9 @@
             self.init(client, configuration, features) { CallDesk(client, screen: $0, media: media, answering: policy) }
         }
 
-        /// As the other one, for the calls of a companion's stack.
+        /// The same for the calls of a companion's stack.
         ///
-        /// - Parameter controls: does what the user wants of a call besides answering and ending it.
+        /// - Parameter controls: carries out the user's commands for a call besides answering and ending it.
         public convenience init(
             _ companion: SipWakeCompanion, controls: any CallControls, configuration: ConversationManager.Configuration? = nil,
             features: CallFeatures = [], answering policy: AnswerPolicy = .answerable
@@ -62,14 +62,14 @@
             manager.delegate = self
         }
 
-        /// Does what a push asks of the system.
+        /// Carries out what a push asks of the system.
         public func report(_ action: PushAction, done: @escaping @MainActor () -> Void) {
             desk.report(action, done: done)
         }
 
         public var obstacles: [Obstacle] { desk.obstacles }
 
-        /// Ends all calls and gives the manager up, so that an app may make another one.
+        /// Ends all calls and invalidates the manager, so that the app can create another bridge.
         public func invalidate() {
             desk.reset()
             manager.invalidate()
@@ -106,7 +106,7 @@
             if action is JoinConversationAction { desk.answerTimedOut(action.conversationUUID) }
         }
 
-        /// Apple does not say on which queue the delegate is called.
+        /// Apple does not say on which queue it calls the delegate.
         nonisolated private func onMain(_ work: @escaping @MainActor (LiveCommunicationBridge) -> Void) {
             if Thread.isMainThread {
                 MainActor.assumeIsolated { work(self) }
@@ -147,7 +147,7 @@
         }
     }
 
-    /// An action, which is settled in the way of its kind.
+    /// An action that can be fulfilled or failed. Each kind has its own way.
     @available(iOS 17.4, visionOS 1.1, *)
     private final class Tap: CallScreenAction {
         private let action: ConversationAction
@@ -184,7 +184,7 @@
     private final class ConversationScreen: CallScreen {
         private let manager: ConversationManager
         private let features: CallFeatures
-        /// What became of calls of which the system has not taken note yet.
+        /// Events of calls that the system has not taken yet.
         private var reporting: [UUID: [Conversation.Event]] = [:]
 
         init(_ manager: ConversationManager, _ features: CallFeatures) {
@@ -196,7 +196,7 @@
             let known = conversation(call.uuid) != nil || reporting[call.uuid] != nil
             if reporting[call.uuid] == nil { reporting[call.uuid] = [] }
             let report = Report(manager: manager, call: call.uuid, update: Conversation.Update(call, features))
-            // Detached: on the main actor it would begin only after PushKit's delegate has returned.
+            // It is detached, because on the main actor it would begin only after PushKit's delegate has returned.
             Task.detached(priority: .userInitiated) { [weak self] in
                 let failure = await report.make()
                 await self?.taken(call.uuid)
@@ -231,7 +231,7 @@
 
     @available(iOS 17.4, visionOS 1.1, *)
     extension Conversation.Update {
-        /// What the system shows of a call.
+        /// The details that the system shows of a call.
         public init(_ call: ShownCall, _ features: CallFeatures = []) {
             var capabilities: Conversation.Capabilities = []
             if call.video { capabilities.insert(.video) }
@@ -245,7 +245,7 @@
 
     @available(iOS 17.4, visionOS 1.1, *)
     extension Conversation.EndedReason {
-        /// The system's word for how a call ended.
+        /// The system's name for how a call ended.
         public init(_ reason: EndReason) {
             switch reason {
             case .answeredElsewhere: self = .joinedElsewhere

@@ -14,7 +14,7 @@
             let queue = DispatchQueue(label: "sipwake.network")
             let last = Last()
             monitor.pathUpdateHandler = { [weak client] path in
-                // The monitor also tells of the network it finds at its start.
+                // The monitor also reports the network that it finds at its start.
                 guard last.replace(by: path), path.status == .satisfied, let client else { return }
                 Task { try? await client.networkChanged() }
             }
@@ -26,7 +26,7 @@
         }
     }
 
-    /// The path seen last; used on the monitor's queue alone.
+    /// The path seen last. It is used only on the monitor's queue.
     private final class Last: @unchecked Sendable {
         private var path: NWPath?
 

@@ -5,10 +5,11 @@
         import SipWake
     #endif
 
-    /// Shows calls as local notifications, for apps that may have neither PushKit nor CallKit, as in the App Store of mainland China.
-    /// The server pushes alerts to the alert token; see ``alertToken(_:)``.
+    /// Shows calls as local notifications, for apps that may have neither PushKit nor CallKit, as in the App Store of mainland China. The
+    /// server pushes alerts to the alert token, see ``alertToken(_:)``.
     ///
-    /// Without CallKit iOS does not let a phone ring on: the notification's sound plays once, and the app must be opened to answer.
+    /// Without CallKit, iOS does not let a phone continue ringing. The notification's sound plays once, and the user must open the app to
+    /// answer.
     @MainActor
     public final class NotificationCalls: NSObject, CallReporter {
         /// The category of its notifications, with the actions `answer` and `decline`.
@@ -26,17 +27,17 @@
         /// Registers the notifications' actions. The app asks its user for permission and registers for remote notifications.
         ///
         /// - Parameters:
-        ///   - answer: the words on the button that answers.
-        ///   - decline: the words on the button that declines.
+        ///   - answer: the text of the button that answers.
+        ///   - decline: the text of the button that declines.
         public convenience init(
             _ client: SipWakeClient, media: any CallMedia, accounts: [AccountID], answer: String = "Answer", decline: String = "Decline"
         ) {
             self.init(client, accounts, answer, decline) { CallDesk(client, screen: $0, media: media) }
         }
 
-        /// As the other one, for the calls of a companion's stack.
+        /// The same for the calls of a companion's stack.
         ///
-        /// - Parameter controls: does what the user wants of a call besides answering and ending it.
+        /// - Parameter controls: carries out the user's commands for a call besides answering and ending it.
         public convenience init(
             _ companion: SipWakeCompanion, controls: any CallControls, accounts: [AccountID], answer: String = "Answer",
             decline: String = "Decline"
@@ -60,13 +61,14 @@
             UNUserNotificationCenter.current().setNotificationCategories([category])
         }
 
-        /// Takes the token for alerts, the only one there is here, from `application(_:didRegisterForRemoteNotificationsWithDeviceToken:)`.
+        /// Takes the token for alerts from `application(_:didRegisterForRemoteNotificationsWithDeviceToken:)`. There is no other token
+        /// here.
         public func alertToken(_ token: Data) {
             tokens.calls = Tokens.text(token)
             tokens.give(to: accounts)
         }
 
-        /// Takes a remote notification, from `application(_:didReceiveRemoteNotification:fetchCompletionHandler:)`; returns what it means.
+        /// Takes a remote notification from `application(_:didReceiveRemoteNotification:fetchCompletionHandler:)`. Returns what it means.
         @discardableResult
         public func receive(_ payload: [AnyHashable: Any]) -> PushAction {
             let action = client.push(payload, channel: .apnsAlert, hints: PushHints())
@@ -80,8 +82,8 @@
 
         public var obstacles: [Obstacle] { desk.obstacles }
 
-        /// Takes what the user did with a notification, from `userNotificationCenter(_:didReceive:)`. Returns false for notifications
-        /// that are not of a call.
+        /// Takes the user's response to a notification from `userNotificationCenter(_:didReceive:)`. Returns false if the notification
+        /// does not belong to a call.
         public func userResponded(_ action: String, to notification: String) -> Bool {
             guard let call = UUID(uuidString: notification) else { return false }
             switch action {
@@ -93,7 +95,7 @@
         }
     }
 
-    /// Nobody waits for what was done about a notification.
+    /// An action on a notification. Nobody waits for its result.
     private final class Tap: CallScreenAction {
         func fulfill() {}
         func fail() {}
@@ -130,7 +132,7 @@
         }
     }
 
-    // Belongs to no actor: the notification center takes what it returns.
+    // It belongs to no actor, because the notification center takes the result.
     private func request(_ call: ShownCall) -> UNNotificationRequest {
         let content = UNMutableNotificationContent()
         content.title = call.label ?? call.caller
@@ -141,7 +143,7 @@
     }
 
     extension PushAction {
-        /// Returns a local notification for a chat message or a custom push; nil if there is nothing to show.
+        /// Returns a local notification for a chat message or a custom push. Nil if there is nothing to show.
         public var notification: UNNotificationRequest? {
             switch kind {
             case .chat, .custom: break

@@ -9,13 +9,13 @@
     #endif
 
     extension PhoneState {
-        /// Returns what this phone says of itself, for ``SipWakeClient/report(_:)``: what its settings, the app's entitlements and the last
-        /// call say, and how it is connected. Asks the user for nothing. Not for extensions.
+        /// Returns the state of this phone, for ``SipWakeClient/report(_:)``: its settings, the app's entitlements, the last call, and
+        /// how it is connected. It asks the user for nothing. It is not for extensions.
         ///
         /// - Parameters:
-        ///   - calls: what shows the app's calls: it knows why the last one was not shown.
-        ///   - pushes: the app's bridge to PushKit: it knows whether the last push had to be reported.
-        ///   - environment: what the server is told, `PushConfig.environment`.
+        ///   - calls: shows the app's calls. It knows why the last one was not shown.
+        ///   - pushes: the app's bridge to PushKit. It knows whether the last push had to be reported.
+        ///   - environment: the environment that the app tells the server, `PushConfig.environment`.
         ///   - bundle: the app's bundle.
         @available(iOSApplicationExtension, unavailable)
         @MainActor
@@ -41,7 +41,7 @@
             return PhoneState(obstacles: found, network: PhoneNetwork(path), mustReport: pushes?.lastMustReport)
         }
 
-        /// A monitor knows nothing before it has called its handler for the first time.
+        /// A monitor knows nothing until it calls its handler for the first time.
         private static func currentPath() async -> NWPath {
             let monitor = NWPathMonitor()
             defer { monitor.cancel() }
@@ -53,7 +53,7 @@
         }
     }
 
-    /// Used on the monitor's queue alone.
+    /// It is used only on the monitor's queue.
     private final class First: @unchecked Sendable {
         private var waiting: CheckedContinuation<NWPath, Never>?
 

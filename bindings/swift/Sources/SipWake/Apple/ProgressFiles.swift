@@ -1,10 +1,11 @@
 #if SIPWAKE_STANDINS || (canImport(Security) && canImport(Darwin))
     import Foundation
 
-    /// Progress beside a store that is slow, such as the Keychain: one sealed file a record, written often and never waited for. A file
-    /// belongs to one writing of its record and begins with its mark. It no longer counts when the record is written again.
+    /// Progress beside a slow store, such as the Keychain. Each record has one sealed file, which is written often and never waited for.
+    /// A file belongs to one write of its record and begins with that write's mark. When the record is written again, the file no longer
+    /// counts.
     struct ProgressFiles: Sendable {
-        /// Encrypts and decrypts; nil from `open`: it cannot be.
+        /// Encrypts and decrypts. `open` returns nil if it cannot decrypt.
         struct Seal: Sendable {
             let seal: @Sendable (_ plain: Data, _ about: Data) throws -> Data
             let open: @Sendable (_ sealed: Data, _ about: Data) throws -> Data
@@ -26,7 +27,7 @@
             withUnsafeBytes(of: UUID().uuid) { Data($0) }
         }
 
-        /// Returns the progress since the record with this mark was written; nil where there is none, or none that can be read.
+        /// Returns the progress since the record with this mark was written. Nil if there is none, or if it cannot be read.
         func load(_ key: String, mark: Data) -> Data? {
             guard let file = try? Data(contentsOf: file(key)), file.prefix(Self.markLength) == mark else { return nil }
             return try? sealing.open(Data(file.dropFirst(Self.markLength)), about(key, mark))
@@ -54,7 +55,7 @@
             try? FileManager.default.removeItem(at: folder)
         }
 
-        /// In hexadecimal: no key names a file elsewhere, or differs from another in case alone.
+        /// The name is in hexadecimal. So no key names a file elsewhere, and no two names differ only in case.
         private func file(_ key: String) -> URL {
             folder.appendingPathComponent(key.utf8.map { String(format: "%02x", $0) }.joined())
         }

@@ -5,20 +5,20 @@
         import SipWake
     #endif
 
-    /// Takes VoIP pushes and tokens from PushKit. Create it when the app starts, with a client, or a companion of another stack, that has
-    /// its accounts. Without accounts it is silent for every push.
+    /// Takes VoIP pushes and tokens from PushKit. Create it when the app starts, with a client, or a companion for another stack, that
+    /// has its accounts. Without accounts it is silent for every push.
     ///
-    /// All of it happens on the main queue. A call is reported before the delegate returns; iOS kills apps that don't.
+    /// Everything happens on the main queue. A call is reported before the delegate returns, because iOS kills apps that don't do so.
     @MainActor
     public final class PushKitBridge: NSObject {
-        /// The accounts that get the tokens. Set it when somebody logs in or out: who is new here gets them at once.
+        /// The accounts that get the tokens. Set it when somebody logs in or out. A new account gets them at once.
         public var accounts: [AccountID] {
             didSet { if accounts != oldValue { tokens.give(to: accounts) } }
         }
-        /// Sees each push, once it is reported: chat and custom pushes are the app's to handle.
+        /// Gets each push after it is reported. The app handles chat and custom pushes.
         public var onPush: (@MainActor (PushAction, [AnyHashable: Any]) -> Void)?
 
-        /// Whether the last push had to be reported, where iOS says so.
+        /// Whether the last push had to be reported, if iOS says so.
         private(set) var lastMustReport: Bool?
         private let client: any PushClient
         private let calls: any CallReporter
@@ -28,8 +28,8 @@
         /// Asks PushKit for a token and waits for pushes.
         ///
         /// - Parameters:
-        ///   - calls: what shows calls: a `CallKitBridge`, a ``CallDesk`` with a screen of the app's own, or any other reporter.
-        ///   - accounts: who is logged in.
+        ///   - calls: reports calls: a `CallKitBridge`, a ``CallDesk`` with a screen of the app's own, or any other reporter.
+        ///   - accounts: the accounts of the logged-in users.
         public init(_ client: any PushClient, calls: any CallReporter, accounts: [AccountID]) {
             self.client = client
             self.calls = calls
@@ -61,7 +61,7 @@
         }
     }
 
-    // PushKit calls on the main queue, and has its handlers called there or elsewhere.
+    // PushKit calls on the main queue. Its handlers may be called there or elsewhere.
     extension PushKitBridge: PKPushRegistryDelegate {
         nonisolated public func pushRegistry(
             _ registry: PKPushRegistry, didUpdate credentials: PKPushCredentials, for type: PKPushType
@@ -76,8 +76,8 @@
             MainActor.assumeIsolated { tokens.forget(accounts) }
         }
 
-        // The form with a completion handler, not the async one: only here is it certain that the call is reported before
-        // the delegate returns.
+        // This is the form with a completion handler, not the async one. Only here is it certain that the call is reported before the
+        // delegate returns.
         nonisolated public func pushRegistry(
             _ registry: PKPushRegistry, didReceiveIncomingPushWith payload: PKPushPayload, for type: PKPushType,
             completion: @escaping () -> Void

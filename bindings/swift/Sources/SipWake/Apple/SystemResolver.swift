@@ -5,10 +5,10 @@
         import SipWake
     #endif
 
-    /// Asks the system for SRV and NAPTR records, with its DNS settings, its VPNs and its cache. It is the default of a client on Apple's
-    /// systems.
+    /// Asks the system for SRV and NAPTR records, with its DNS settings, its VPNs and its cache. On Apple's systems it is the default of
+    /// a client.
     public struct SystemResolver: Resolver {
-        /// How long a name is asked for. The client gives up on a server after ten seconds.
+        /// How long to wait for a name. The client gives up on a server after ten seconds.
         static let patience: TimeInterval = 4
 
         public init() {}
@@ -35,7 +35,7 @@
 
         private func records(_ name: String, type: UInt16) throws -> [Data] {
             let answers = Answers(type)
-            // The whole name, not one to be tried with the phone's search domains; and an answer also where there is no record.
+            // Asks for the whole name, without the phone's search domains. There is an answer even if there is no record.
             let (whole, flags) = (name.hasSuffix(".") ? name : name + ".", DNSServiceFlags(0x1000))
             var service: DNSServiceRef?
             let status = DNSServiceQueryRecord(
@@ -60,7 +60,7 @@
         }
     }
 
-    /// What the system's DNS service says when it fails.
+    /// The error of the system's DNS service.
     public struct DNSError: LocalizedError, Hashable, Sendable {
         /// A `DNSServiceErrorType`.
         public let code: Int
@@ -72,7 +72,7 @@
         public var errorDescription: String? { "DNS service error \(code)" }
     }
 
-    /// What came so far. Used on one thread: the callbacks are made in `DNSServiceProcessResult`.
+    /// The answers so far. It is used on one thread, because `DNSServiceProcessResult` makes the callbacks.
     private final class Answers {
         private let type: UInt16
         private(set) var found: [Data] = []
@@ -82,7 +82,7 @@
             self.type = type
         }
 
-        /// `data` is nil where there is no such record. Aliases on the way are answers, too, of another type.
+        /// `data` is nil if there is no such record. Aliases on the way are answers, too, of another type.
         func take(_ type: UInt16, _ data: Data?, more: Bool) {
             if let data, type == self.type { found.append(data) }
             complete = !more && (data == nil || type == self.type)
@@ -102,7 +102,7 @@
             return UInt16(rest.removeFirst()) << 8 | UInt16(rest.removeFirst())
         }
 
-        /// A character-string: its length, then so many bytes.
+        /// A character-string: its length, then that many bytes.
         mutating func text() -> String? {
             guard let length = rest.popFirst(), rest.count >= length else { return nil }
             let text = rest.prefix(Int(length))
@@ -110,12 +110,12 @@
             return String(data: text, encoding: .utf8)
         }
 
-        /// A domain name; `.` is the root.
+        /// A domain name. `.` is the root.
         mutating func name() -> String? {
             var name = ""
             while let label = text() {
                 if label.isEmpty { return name.isEmpty ? "." : name }
-                // A label that has a dot inside would be read as two.
+                // A label with a dot inside would be read as two.
                 guard label.utf8.count <= 63, !label.contains(".") else { return nil }
                 name += label + "."
             }

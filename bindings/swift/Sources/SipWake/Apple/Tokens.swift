@@ -4,12 +4,12 @@
         import SipWake
     #endif
 
-    /// The push tokens of this device, on their way to the accounts. Failures become events.
+    /// The push tokens of this device, which go to the accounts. Failures become events.
     @MainActor
     final class Tokens {
-        /// PushKit's.
+        /// PushKit's token.
         var calls: String?
-        /// The one for alerts.
+        /// The token for alerts.
         var alert: String?
         private let client: any PushClient
 

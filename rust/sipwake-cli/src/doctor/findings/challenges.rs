@@ -1,4 +1,4 @@
-//! What the server asks for, and what it says of nonces.
+//! The server's challenges and nonces.
 
 use std::collections::BTreeSet;
 
@@ -17,8 +17,8 @@ pub(super) fn find(facts: &Facts<'_>) -> Vec<Finding> {
         found.push(Finding::new(
             "no-authentication",
             Weight::Remark,
-            "the server asks for no password: anybody can take this user's calls",
-            "switch authentication on (Kamailio: WITH_AUTH)",
+            "the server asks for no password, so anybody can receive this user's calls",
+            "enable authentication (Kamailio: WITH_AUTH)",
         ));
     }
     for exchange in facts.exchanges {
@@ -31,15 +31,15 @@ pub(super) fn find(facts: &Facts<'_>) -> Vec<Finding> {
             found.push(Finding::new(
                 "challenge-missing",
                 Weight::Fatal,
-                "the server answers 401 without a challenge, so nobody can log in",
-                "look for a proxy that removes WWW-Authenticate, and at the registrar's authentication settings",
+                "the server responds 401 without a challenge, so no phone can register",
+                "find the proxy that removes WWW-Authenticate, or check the registrar's authentication settings",
             ));
         } else if parse_challenges(values.iter().copied(), []).is_empty() {
             let named: Vec<&str> = values.iter().filter_map(|value| digest_param(value, "algorithm")).collect();
             found.push(Finding::new(
                 "algorithm-unknown",
                 Weight::Fatal,
-                format!("the server offers only digest algorithms that phones do not have: {}", named.join(", ")),
+                format!("the server offers only digest algorithms that phones do not support: {}", named.join(", ")),
                 "offer MD5 or SHA-256 (RFC 8760)",
             ));
         } else if authorized.is_none() && stale {
@@ -47,7 +47,7 @@ pub(super) fn find(facts: &Facts<'_>) -> Vec<Finding> {
                 "stale-always",
                 Weight::Remark,
                 "the server says stale=true although no nonce was used, so a wrong password looks like an old nonce",
-                "send stale=true only for a right answer to an old nonce (RFC 7616 section 3.3)",
+                "send stale=true only if the digest is right and the nonce is old (RFC 7616 section 3.3)",
             ));
         } else if authorized.is_some() && stale {
             stale_answers += 1;
@@ -65,8 +65,8 @@ pub(super) fn find(facts: &Facts<'_>) -> Vec<Finding> {
                 found.push(Finding::new(
                     "auth-uri-elsewhere",
                     Weight::Remark,
-                    "X-Sy.AuthURI names a host that you did not: who answers for it can use the answer there",
-                    "have the server name itself or the upper server, or leave the header out",
+                    "X-Sy.AuthURI names a host that you did not name: a digest for that host could be used there",
+                    "let the header name the server itself or the upper server, or leave it out",
                 ));
             }
         }
@@ -75,15 +75,15 @@ pub(super) fn find(facts: &Facts<'_>) -> Vec<Finding> {
         found.push(Finding::new(
             "stale-four-times",
             Weight::Fatal,
-            "the server calls fresh nonces stale, again and again",
-            "have all nodes of the cluster share their nonces, or send a user to one node",
+            "the server repeatedly says that a fresh nonce is stale",
+            "let all nodes of the cluster share their nonces, or send each user to one node",
         ));
     } else if stale_answers == 1 {
         found.push(Finding::new(
             "two-round-trips",
             Weight::Note,
-            "a nonce was not good for a second request: a wake-up takes two round trips",
-            "let nonces live for as long as registrations",
+            "the server did not accept a nonce for a second request, so a wake-up takes two round trips",
+            "let nonces live as long as registrations",
         ));
     }
     if realms.len() > 1 {
@@ -91,7 +91,7 @@ pub(super) fn find(facts: &Facts<'_>) -> Vec<Finding> {
             "realm-changes",
             Weight::Remark,
             format!("the server challenges in several realms: {}", realms.into_iter().collect::<Vec<_>>().join(", ")),
-            "use one realm: X-PIID and stored HA1 values hold for one only",
+            "use one realm: X-PIID and a stored HA1 are valid in one realm only",
         ));
     }
     found

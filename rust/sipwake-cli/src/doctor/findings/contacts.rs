@@ -1,10 +1,10 @@
-//! What becomes of our Contact, and what the server lists beside it.
+//! What the server does with our Contact, and what it lists beside it.
 
 use sipwake::core::sip::{Contact, split_list, unescape};
 
 use super::{Facts, Finding, Weight, bindings};
 
-/// Longer lines than this are cut by many servers and clients.
+/// Many servers and clients cut longer lines than this.
 const LONG_LINE: usize = 8000;
 
 pub(super) fn find(facts: &Facts<'_>) -> Vec<Finding> {
@@ -26,7 +26,7 @@ pub(super) fn find(facts: &Facts<'_>) -> Vec<Finding> {
                 "contact-broken-neighbour",
                 Weight::Remark,
                 "the server lists a Contact of another device that cannot be read",
-                "find the device that registered it; other clients may not find theirs behind it",
+                "find the device that registered it; other clients may fail to read the Contacts after it",
             ));
         }
     }
@@ -35,7 +35,7 @@ pub(super) fn find(facts: &Facts<'_>) -> Vec<Finding> {
             found.push(Finding::new(
                 "contact-unlisted",
                 Weight::Remark,
-                "the server lists no Contact in its 200, so nobody can tell what it holds",
+                "the server lists no Contact in its 200, so a phone cannot check its binding",
                 "list the bindings (RFC 3261 section 10.3)",
             ));
             continue;
@@ -48,7 +48,7 @@ pub(super) fn find(facts: &Facts<'_>) -> Vec<Finding> {
     found
 }
 
-/// Says how the server changed our Contact, by the listed one that is most like it.
+/// Says how the server changed our Contact, by the most similar one in its list.
 fn rewritten(ours: &Contact<'_>, listed: &[Contact<'_>]) -> Option<Finding> {
     let own = ours.parsed()?;
     let of_user = |contact: &&Contact<'_>| contact.parsed().is_some_and(|uri| uri.user == own.user);
@@ -63,22 +63,22 @@ fn rewritten(ours: &Contact<'_>, listed: &[Contact<'_>]) -> Option<Finding> {
         Finding::new(
             "push-stripped",
             Weight::Fatal,
-            "the server forgets the push parameters of our Contact",
-            "let the session border controller or proxy in front pass pn-* and X-MPUSH on",
+            "the server drops the push parameters of our Contact",
+            "let the session border controller or proxy in front of the server forward pn-* and X-MPUSH",
         )
     } else if parsed.host != own.host || parsed.port != own.port {
         Finding::new(
             "contact-rewritten",
             Weight::Note,
             "the server lists our Contact with the address that it saw",
-            "nothing for sipwake; other clients need rewriting switched off (Asterisk: rewrite_contact)",
+            "nothing for sipwake; for other clients turn rewriting off (Asterisk: rewrite_contact)",
         )
     } else if plain(ours.uri) == plain(theirs.uri) {
         Finding::new(
             "contact-escaped",
             Weight::Note,
             "the server lists our Contact with other characters escaped",
-            "nothing for sipwake; servers that compare Contacts byte by byte may not find it again",
+            "nothing for sipwake; a server that compares Contacts byte by byte may not find the binding again",
         )
     } else {
         Finding::new(

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use sipwake::FlowError;
+use sipwake::core::event::CertificateFault;
 
 use super::super::transcript::Step;
 use super::{Facts, Finding, Weight};
@@ -16,8 +17,8 @@ pub(super) fn find(facts: &Facts<'_>) -> Vec<Finding> {
         found.push(Finding::new(
             "closes-afterwards",
             Weight::Remark,
-            "the server closes the connection after a registration: calls find no way in",
-            "raise the idle time of the load balancer above the keep-alive's",
+            "the server closes the connection after a registration, so calls cannot reach the phone",
+            "set the load balancer's idle timeout longer than the keep-alive interval",
         ));
     }
     for exchange in facts.exchanges {
@@ -27,7 +28,7 @@ pub(super) fn find(facts: &Facts<'_>) -> Vec<Finding> {
                 "flow-timer",
                 Weight::Note,
                 format!("the server wants a keep-alive every {seconds} s (Flow-Timer)"),
-                "a phone that push wakes needs none: leave it out where the binding has push",
+                "a phone that is woken by push needs no keep-alive: leave Flow-Timer out if the binding has push",
             ));
         }
         let asked = exchange.request.header("Via").is_some_and(|via| via.contains(";rport"));
@@ -35,48 +36,69 @@ pub(super) fn find(facts: &Facts<'_>) -> Vec<Finding> {
             found.push(Finding::new(
                 "via-unfilled",
                 Weight::Note,
-                "the server does not say from where it saw the request (rport, RFC 3581)",
-                "behind NAT calls need it: Kamailio's force_rport()",
+                "the server does not say which address the request came from (rport, RFC 3581)",
+                "calls to phones behind a NAT need it (Kamailio: force_rport())",
             ));
         }
     }
     found
 }
 
-/// An idle connection's keep-alive was not answered.
+/// The server did not respond to the keep-alive of an idle connection.
 pub(in crate::doctor) fn no_pong() -> Finding {
     Finding::new(
         "no-pong",
         Weight::Note,
-        "the server does not answer keep-alives (CRLF CRLF, RFC 5626 section 3.5.1) on a connection",
-        "switch their answers on (Kamailio: tcp_crlf_ping): a phone that waits on a dead connection misses calls",
+        "the server does not respond to keep-alives (CRLF CRLF, RFC 5626 section 3.5.1) on a connection",
+        "enable the response to keep-alives (Kamailio: tcp_crlf_ping): without it a phone does not notice a dead connection and misses calls",
     )
 }
 
-/// What is bound at one gateway is not known at the other.
+/// The other gateway does not know the binding of the first one.
 pub(in crate::doctor) fn gateways_apart() -> Finding {
     Finding::new(
         "gateways-apart",
         Weight::Remark,
-        "what is bound at the first gateway is not known at the second: a call that comes in there does not find the phone",
-        "have the gateways share their bindings (Kamailio: usrloc's database or dmq_usrloc), or send a user's calls to one",
+        "the second gateway does not know the binding of the first: a call that arrives there cannot reach the phone",
+        "let the gateways share their bindings (Kamailio: usrloc's database or dmq_usrloc), or send all calls of a user to one gateway",
     )
 }
+
+/// What to do about a certificate that no phone would trust.
+fn of_certificate(fault: &CertificateFault) -> &'static str {
+    match fault {
+        CertificateFault::Expired => "renew it, and reload the server",
+        CertificateFault::NotYetValid => "check the clocks of the server that issued it and of this machine",
+        CertificateFault::WrongName | CertificateFault::OnlyCommonName => {
+            "issue it with a subjectAltName of the name that phones connect to"
+        }
+        CertificateFault::UnknownIssuer => {
+            "send the whole chain, from an authority that phones trust; or name your own authority with --ca, and in the app"
+        }
+        CertificateFault::PinMismatch => "check --pin: the server uses another key",
+        _ => "renew it, or name the authority or the key that you trust with --ca or --pin",
+    }
+}
+
+/// The finding of [`no_flow`].
+pub(in crate::doctor) const NO_WAY: [&str; 7] =
+    ["no-address", "certificate", "client-certificate", "tls", "websocket", "not-sip", "unreachable"];
 
 /// Says why no flow to the server could be opened.
 pub(in crate::doctor) fn no_flow(error: &FlowError) -> Finding {
     let (code, change) = match error {
         FlowError::Unresolved => ("no-address", "check --server and the DNS"),
-        FlowError::Certificate(_) => {
-            ("certificate", "renew it, or name the authority or the key that you trust with --ca or --pin")
-        }
+        FlowError::Certificate(fault) => ("certificate", of_certificate(fault)),
         FlowError::ClientCertificate(_) => {
-            ("client-certificate", "give one that the server trusts, with --client-certificate")
+            ("client-certificate", "use --client-certificate with a certificate that the server trusts")
         }
         FlowError::Tls(_) => ("tls", "check that the port speaks TLS, and TLS 1.2 or later"),
-        FlowError::WebSocket(_) => ("websocket", "check --path, and that the server takes the sub-protocol sip"),
-        FlowError::Garbage => ("not-sip", "check the port: what answers there is no SIP server"),
+        FlowError::WebSocket(_) => (
+            "websocket",
+            "check --path, and whether the server accepts the sub-protocol sip and the Origin (a phone sends the server's own name)",
+        ),
+        FlowError::Garbage => ("not-sip", "check the port: the program behind it is not a SIP server"),
         _ => ("unreachable", "check address, port, transport and firewall"),
     };
-    Finding::new(code, Weight::Fatal, format!("no way to the server: {error}"), change)
+    Finding::new(code, Weight::Fatal, format!("the server cannot be reached: {error}"), change)
 }

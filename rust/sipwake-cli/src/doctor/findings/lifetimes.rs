@@ -20,27 +20,27 @@ pub(super) fn find(facts: &Facts<'_>) -> Vec<Finding> {
             (Some(0), _) | (None, Some(0)) => found.push(Finding::new(
                 "lifetime-zero",
                 Weight::Fatal,
-                "the server answers 200 and grants no time",
+                "the server responds 200 with a lifetime of 0",
                 "allow at least one Contact for the user (Asterisk: max_contacts)",
             )),
             (None, None) => found.push(Finding::new(
                 "lifetime-unsaid",
                 Weight::Remark,
-                "the server does not say how long the binding lives",
+                "the server does not say how long the binding lasts",
                 "send expires with each Contact (RFC 3261 section 10.3)",
             )),
             (None, Some(_)) if !listed.is_empty() => found.push(Finding::new(
                 "lifetime-in-header",
                 Weight::Note,
-                "the server tells the lifetime in the Expires header alone",
+                "the server gives the lifetime only in the Expires header",
                 "send expires with each Contact (RFC 3261 section 10.3)",
             )),
             (Some(granted), _) if Duration::from_secs(granted.into()) <= SHORT && granted < facts.expires => {
                 found.push(Finding::new(
                     "lifetime-cut",
                     Weight::Remark,
-                    format!("the server allows {granted} s, and {} s were asked for", facts.expires),
-                    "grant an hour where push wakes the phone: each refresh wakes its radio",
+                    format!("the server allows {granted} s, but {} s were requested", facts.expires),
+                    "allow an hour for phones that are woken by push: each refresh wakes the radio",
                 ));
             }
             _ => {}

@@ -1,4 +1,4 @@
-//! What the exchanges show: one rule for each thing that a server does otherwise than a phone needs it.
+//! What the exchanges show: one rule for each thing that a server does differently from what a phone needs.
 
 mod challenges;
 mod contacts;
@@ -13,8 +13,8 @@ use sipwake::Registered;
 use sipwake::core::sip::Contact;
 
 use super::transcript::{Exchange, Message, digest_param};
-pub(super) use flows::{gateways_apart, no_flow, no_pong};
-pub(super) use removals::not_removed;
+pub(super) use flows::{NO_WAY, gateways_apart, no_flow, no_pong};
+pub(super) use removals::{not_removed, unbind_refused};
 
 /// How much it matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,7 +27,7 @@ pub(super) enum Weight {
     Fatal,
 }
 
-/// One thing that was found.
+/// One finding.
 #[derive(Clone, Debug)]
 pub(super) struct Finding {
     /// Stable, for scripts.
@@ -52,22 +52,22 @@ impl Finding {
     }
 }
 
-/// What the rules look at beside the exchanges.
+/// The input of the rules in addition to the exchanges.
 pub(super) struct Facts<'a> {
     pub(super) exchanges: &'a [Exchange],
     pub(super) registered: Option<&'a Registered>,
-    /// Where the account's server is, as text.
+    /// The address of the account's server, as text.
     pub(super) server: &'a str,
     /// The hosts that the user named.
     pub(super) hosts: &'a [String],
     pub(super) connected: bool,
-    /// The last four characters of the first token.
-    pub(super) old_token: &'a str,
-    /// What was asked for, in seconds.
+    /// The last four characters of both tokens, the old one first.
+    pub(super) tokens: [&'a str; 2],
+    /// The requested lifetime, in seconds.
     pub(super) expires: u32,
 }
 
-/// Applies each rule; each finds a thing once.
+/// Applies each rule. Each reports a finding once.
 pub(super) fn find(facts: &Facts<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     let rules =
@@ -91,7 +91,7 @@ fn is_challenge(status: Option<u16>) -> bool {
     matches!(status, Some(401 | 407))
 }
 
-/// The exchanges in which a Contact was bound, with it and the 200.
+/// The exchanges that bound a Contact, with the Contact and the 200.
 fn bindings<'a>(facts: &'a Facts<'_>) -> impl Iterator<Item = (&'a Exchange, Contact<'a>, &'a Message)> {
     let bound = |exchange: &'a Exchange| {
         let response = exchange.response.as_ref().filter(|_| exchange.status() == Some(200))?;
@@ -124,7 +124,7 @@ mod tests {
             server: "192.0.2.1:5060",
             hosts: &[],
             connected: false,
-            old_token: "0001",
+            tokens: ["0001", "0002"],
             expires: 3600,
         };
         find(&facts).into_iter().map(|finding| finding.code).collect()
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reused_nonce_is_told_from_a_user_who_is_refused() {
+    fn a_refused_nonce_is_told_from_a_refused_user() {
         let with = |nc: &str| format!("{REGISTER}Authorization: Digest realm=\"a\", nonce=\"…\", nc={nc}\n");
         let refused = "SIP/2.0 403 Forbidden\n";
         assert_eq!(codes(&[exchange(&with("00000002"), refused)]), ["nonce-once-403"]);
@@ -150,7 +150,23 @@ mod tests {
     }
 
     #[test]
-    fn whatever_a_server_sends_no_rule_panics() {
+    fn a_push_binding_that_stays_after_its_removal_is_reported() {
+        let bare = "REGISTER sip:a SIP/2.0\nContact: <sip:alice@10.0.0.7:5060>\nAuthorization: Digest nc=00000001\n";
+        let listed = |more: &str| format!("SIP/2.0 200 OK\nContact: <sip:alice@10.0.0.7:5060>;expires=3600\n{more}");
+        let ours = "Contact: <sip:alice@10.0.0.7:5060;pn-prid=…0002 (40)>;expires=3600\n";
+        let unbound = |request: &str, response: &str| {
+            let challenge = exchange(request, "SIP/2.0 401 x\nWWW-Authenticate: Digest realm=\"a\", nonce=\"n\"\n");
+            codes(&[challenge, Exchange { step: Step::Unbind, ..exchange(request, response) }])
+        };
+        assert!(unbound(bare, &listed(ours)).contains(&"push-stays"));
+        assert!(!unbound(bare, &listed("")).contains(&"push-stays"));
+        // A Contact of another device, and one that was bound again.
+        assert!(!unbound(bare, &listed(&ours.replace("0002", "9999"))).contains(&"push-stays"));
+        assert!(!unbound(&bare.replace("5060>", "5060;pn-prid=…0002 (40)>"), &listed(ours)).contains(&"push-stays"));
+    }
+
+    #[test]
+    fn no_message_of_a_server_makes_a_rule_panic() {
         for text in [
             "",
             "SIP/2.0",

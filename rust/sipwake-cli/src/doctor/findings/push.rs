@@ -17,8 +17,8 @@ pub(super) fn find(facts: &Facts<'_>) -> Vec<Finding> {
             Finding::new(
                 "push-later-555",
                 Weight::Fatal,
-                "the server took the push parameters once, and then refuses them (555)",
-                "look at the push provider's settings: they changed, or differ between nodes",
+                "the server accepted the push parameters once and refuses them later (555)",
+                "check the push provider's settings: they have changed, or they differ between nodes",
             )
         } else {
             Finding::new(
@@ -38,34 +38,40 @@ pub(super) fn find(facts: &Facts<'_>) -> Vec<Finding> {
             "nat",
             Weight::Note,
             format!("there is a NAT: the server sees {seen}, not {ours}"),
-            "nothing: a push needs no way in, and the REGISTER that follows opens one",
+            "nothing: a push gets through a NAT, and the REGISTER after it opens the way for the call",
         ));
     }
     if registered.suspicious_server {
         found.push(Finding::new(
             "wrong-server-proof",
             Weight::Remark,
-            "the server's proof that it knows the password is wrong (rspauth): somebody may stand between",
-            "use TLS; look for a proxy that answers in the registrar's place",
+            "the server's proof that it knows the password is wrong (rspauth): an attacker may be between you and the server",
+            "use TLS; look for a proxy that responds instead of the registrar",
         ));
     }
     match (&registered.verdict.standing, &registered.verdict.reason) {
         (Standing::Confirmed | Standing::NotAsked, _)
         | (
             _,
-            // The answers themselves tell these.
+            // The responses themselves show these.
             Reason::ProviderRefused | Reason::OtherDialectAfterRefusal | Reason::ContactRefused(_),
         ) => {}
         (standing, Reason::OtherProviders(others)) => found.push(Finding::new(
             "push-other-provider",
             if *standing == Standing::Refused { Weight::Fatal } else { Weight::Remark },
             format!("the server pushes through other providers than yours: {}", others.join(", ")),
-            "set the server up for this provider, or choose another --provider",
+            "configure this provider at the server, or choose another --provider",
+        )),
+        (_, Reason::NoAnswerInDialect) => found.push(Finding::new(
+            "push-unsaid",
+            Weight::Remark,
+            "the server accepts the push parameters, and this dialect has no way to confirm push; only a call shows whether it works",
+            "nothing at the server: call a sleeping phone (--call shows whether the server holds the call)",
         )),
         _ => found.push(Finding::new(
             "push-unsaid",
             Weight::Remark,
-            "the server accepts the push parameters and does not say that it pushes; only a call shows it",
+            "the server accepts the push parameters but does not confirm push; only a call shows whether it works",
             "send Feature-Caps (RFC 8599 section 4); Kamailio: docs/servers/kamailio.md",
         )),
     }

@@ -17,7 +17,8 @@ impl Entry {
         compared.next().unwrap_or(Likeness::Unknown)
     }
 
-    /// Whether their ids say that they are two calls. Call-IDs do so if the gateway keeps them, a vendor's ids always.
+    /// Whether the ids show that these are two calls. A vendor's ids always show it, Call-IDs only if the gateway keeps
+    /// them.
     fn is_apart(&self, side: &Side, keeps_ids: bool) -> bool {
         self.sides().any(|known| known.differs_in_vendor_id(side) || (keeps_ids && known.differs_in_call_id(side)))
     }
@@ -29,7 +30,7 @@ impl Table {
         if let Some(known) = self.by_id(push) {
             return Some(known);
         }
-        // A push that names no account is compared by what the account of each call has shown.
+        // A push that names no account is compared according to the account of each call.
         let named = push.account.as_ref().map(|account| self.renames(Some(account)));
         let renames = |entry: &Entry| named.unwrap_or_else(|| self.renames(entry.account.as_ref()));
         let mine = |entry: &Entry| push.may_be_for(entry.account.as_ref());
@@ -40,7 +41,7 @@ impl Table {
                 && entry.likeness(push) == Likeness::Same
                 && !entry.is_apart(push, renames(entry) != Some(true))
         };
-        // A push without any id, while a call of that caller is under way: its duplicate.
+        // A push without an id, while a call of this caller is under way, is a duplicate.
         let again = |entry: &Entry| {
             let alike = |first: &Side| !first.has_id() && !first.names_caller() && !push.names_caller();
             let unmet = entry.invite.is_none() && entry.push.as_ref().is_some_and(alike);
@@ -50,7 +51,7 @@ impl Table {
                 && mine(entry)
                 && (entry.likeness(push) == Likeness::Same || unmet)
         };
-        // What tells nothing wakes the phone for a request inside a call, where the server may do that.
+        // A push that names nothing is a wake-up for a request inside a call, if the server may send such pushes.
         let inside = |entry: &Entry| {
             entry.woken_inside
                 && entry.state == State::Answered
@@ -71,14 +72,14 @@ impl Table {
             return Some(index);
         }
         if let Some(index) = self.entries.iter().rposition(same_id) {
-            // Another branch of it; later a hunt group that returns.
+            // Soon after the end it is another branch of the call. Later it is a hunt group that calls again.
             return (since(&self.entries[index]) < BRANCHES).then_some(index);
         }
         let announced =
             |entry: &Entry| !entry.overtaken && entry.push.as_ref().is_some_and(|push| push.shares_id(invite));
         if let Some(index) = self.entries.iter().rposition(announced) {
-            // Another INVITE was taken for this one: the gateway keeps its ids, and these are two calls. And one that was not
-            // waited for to its end rings after all.
+            // If the call has an INVITE, another call's INVITE was matched to it: the gateway keeps its ids, and these
+            // are two calls. If the wait for the call was cut short, its late INVITE rings.
             let entry = &self.entries[index];
             let short = entry.is_over() && entry.wait == Wait::Short;
             return (entry.invite.is_none() && !short).then_some(index);
@@ -98,7 +99,7 @@ impl Table {
         owed.or_else(|| self.entries.iter().rposition(refused))
     }
 
-    /// The call that a cancel ends: by its id or, where the call has none, the announced one of that caller.
+    /// The call that a cancel ends, by its id. If the call has no id, the announced one of that caller.
     pub(super) fn cancelled(&self, cancel: &Side) -> Option<usize> {
         self.by_id(cancel).or_else(|| {
             let without_id = |entry: &Entry| {
@@ -114,7 +115,7 @@ impl Table {
         })
     }
 
-    /// The newest call that shares an id; one that is under way comes first.
+    /// The newest call that shares an id. A call under way comes before one that is over.
     fn by_id(&self, side: &Side) -> Option<usize> {
         let under_way = |entry: &Entry| !entry.is_over() && entry.shares_id(side);
         self.entries
@@ -123,7 +124,7 @@ impl Table {
             .or_else(|| self.entries.iter().rposition(|entry| entry.shares_id(side)))
     }
 
-    /// The half-call under way that a side without a common id completes.
+    /// The call in progress that has only one half, and whose other half is this side, although they share no id.
     fn half_met(
         &self,
         side: &Side,
@@ -135,7 +136,7 @@ impl Table {
         let same = |entry: &Entry| {
             half(entry) && entry.likeness(side) == Likeness::Same && !entry.is_apart(side, keeps_ids(entry))
         };
-        // Of two calls of one caller, the later is the one still under way.
+        // Of two calls of one caller, the later one is still under way.
         self.entries.iter().rposition(same).or_else(|| {
             let mut halves = self.entries.iter().enumerate().filter(|(_, entry)| half(entry));
             let (index, only) = halves.next()?;
@@ -150,14 +151,14 @@ impl Table {
         })
     }
 
-    /// Whether the gateway of an account gave the last INVITE that a push with an id had announced another Call-ID; `None`
-    /// where none was seen.
+    /// Whether the gateway of an account changes the Call-ID: the last call whose push had an id tells, if its INVITE
+    /// had another one. `None` if there was no such call.
     pub(in crate::calls) fn renames(&self, account: Option<&AccountKey>) -> Option<bool> {
         let of_account = |entry: &&Entry| entry.account.as_ref().zip(account).is_none_or(|(a, b)| a == b);
         self.entries.iter().rev().filter(of_account).find_map(|entry| {
             let pushed = entry.push.as_ref()?.identity.call_id.as_ref()?;
             let called = entry.invite.as_ref()?.identity.call_id.as_ref()?;
-            // Its own INVITE came later: the one that was taken for it is another call's.
+            // If another INVITE with the push's Call-ID came, the matched INVITE belongs to another call.
             let mistaken = self.entries.iter().any(|other| {
                 other.uuid != entry.uuid
                     && other.invite.as_ref().is_some_and(|invite| invite.identity.call_id.as_ref() == Some(pushed))

@@ -3,12 +3,13 @@
 use super::super::Channel;
 use super::super::action::{ActionKind, Reading};
 use super::super::fields::Fields;
+use super::super::identity;
 
 pub(super) fn read<'f>(fields: &'f Fields<'_>, _: Channel) -> Option<Reading<'f>> {
     if !fields.names_any(&["ntype", "nfrom", "nfromusername", "ncallid", "nmsg", "ntouser", "ntousr"]) {
         return None;
     }
-    // The keywords of the server's message templates, which stay there when it has no value.
+    // The keywords of the server's message templates. If it has no value, the keyword stays.
     const FROM: &[&str] = &["FROM", "FROMUSERNAME", "FROMDISPLAYNAME"];
     const TO: &[&str] = &["TOUSERNAME", "TO"];
     let said = |name, keywords| fields.text_other_than(name, keywords);
@@ -18,16 +19,16 @@ pub(super) fn read<'f>(fields: &'f Fields<'_>, _: Channel) -> Option<Reading<'f>
         caller,
         display_name,
         title: fields.title(),
-        text: said("nmsg", &["MSG", "MESSAGE"]).or(fields.body()),
+        text: fields.message("nmsg", &["MSG", "MESSAGE"]).or(fields.body()),
         call_id: said("ncallid", &["CALLID"]),
         ..Reading::new(kind(said("ntype", &["TYPE"])))
     })
 }
 
-/// The vendor's own sample code takes a missing type for a call.
+/// The vendor's own sample code treats a push without a type as a call.
 fn kind(ntype: Option<&str>) -> ActionKind {
     let Some(ntype) = ntype else { return ActionKind::IncomingCall { video: false } };
-    // Not as a number: `0.0`, `00` and `+0` are zero, `1e0` and `inf` are words.
+    // It is not read as a float: `0.0`, `00` and `+0` are zero, `1e0` and `inf` are words.
     let whole = ntype.split_once('.').filter(|(_, rest)| rest.bytes().all(|digit| digit == b'0'));
     match whole.map_or(ntype, |(whole, _)| whole).parse::<u8>() {
         Ok(0) => ActionKind::IncomingCall { video: false },
@@ -38,10 +39,10 @@ fn kind(ntype: Option<&str>) -> ActionKind {
     }
 }
 
-/// Tells number and name apart.
+/// Finds out which is the number and which the name.
 ///
-/// By the server's manual `nfromusername` is the caller's number and `nfrom` the full name; the vendor's wiki has them the
-/// other way round, and most samples carry only `nfrom`, with the number.
+/// In the server's manual, `nfromusername` is the caller's number and `nfrom` the full name. In the vendor's wiki it is
+/// the other way round. Most samples have only `nfrom`, with the number.
 fn parties<'f>(user_name: Option<&'f str>, from: Option<&'f str>) -> (Option<&'f str>, Option<&'f str>) {
     match (user_name, from) {
         (Some(user_name), Some(from)) if likeness(from) > likeness(user_name) => (Some(from), Some(user_name)),
@@ -53,7 +54,9 @@ fn parties<'f>(user_name: Option<&'f str>, from: Option<&'f str>) -> (Option<&'f
 /// How much a text looks like something that can be called.
 fn likeness(text: &str) -> u8 {
     let number = |byte: u8| byte.is_ascii_digit() || b"+*#-.()".contains(&byte);
-    if text.contains(char::is_whitespace) {
+    if identity::name_addr(text).is_some() {
+        2
+    } else if text.contains(char::is_whitespace) {
         0
     } else if text.contains('@') || text.starts_with("sip:") || text.starts_with("tel:") || text.bytes().all(number) {
         2
@@ -67,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_type_is_read_however_it_is_written() {
+    fn a_type_is_read_in_each_form() {
         let call = ActionKind::IncomingCall { video: false };
         for zero in ["0", "0.0", "00", "0."] {
             assert_eq!(kind(Some(zero)), call, "{zero}");
@@ -86,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn number_and_name_are_told_apart_whichever_field_carries_which() {
+    fn a_number_and_a_name_are_told_apart_in_either_field() {
         let apart = |user_name, from| parties(Some(user_name), Some(from));
         assert_eq!(apart("1234", "John Smith"), (Some("1234"), Some("John Smith")));
         assert_eq!(apart("John Smith", "1234"), (Some("1234"), Some("John Smith")));

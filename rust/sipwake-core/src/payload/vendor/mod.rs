@@ -1,4 +1,4 @@
-//! Whose payload a push carries: one file a vendor, and the list in which they are asked.
+//! The vendors of payloads: one file for each, and the list in which they are asked.
 
 use serde::Serialize;
 
@@ -14,10 +14,10 @@ mod telnyx;
 mod twilio;
 mod vialer;
 
-/// Returns `None` for a payload of somebody else.
+/// Returns `None` for a payload of another vendor.
 pub(super) type Read = for<'f> fn(&'f Fields<'_>, Channel) -> Option<Reading<'f>>;
 
-/// Asked in this order: who is known by names that nobody else sends comes first.
+/// They are tried in this order. A vendor with unique field names comes first.
 pub(super) const VENDORS: [(Vendor, Read); 7] = [
     (Vendor::Mizutech, mizutech::read),
     (Vendor::Twilio, twilio::read),
@@ -50,7 +50,7 @@ pub enum Vendor {
     Vialer,
 }
 
-/// Whether a text is a URI or a number rather than a name.
+/// Whether a text is a URI or a number, and not a name.
 fn is_address(text: &str) -> bool {
     let number = |byte: u8| byte.is_ascii_digit() || b"+*#-.() ".contains(&byte);
     let scheme = ["sip:", "sips:", "tel:"]

@@ -8,12 +8,12 @@ pub(super) fn read<'f>(fields: &'f Fields<'_>, channel: Channel) -> Option<Readi
     let vendor_id = fields.first(&["x-push-id", "portsip-push-id"]);
     let msg_type = fields.text("msg_type");
     vendor_id.or(msg_type).or(fields.text("send_from"))?;
-    let kind = match msg_type {
-        // Before audio and video were told apart, the type was `call`.
+    let kind = match msg_type.map(str::to_ascii_lowercase).as_deref() {
+        // Older servers send the type `call` for audio and for video.
         Some("audio" | "call") => ActionKind::IncomingCall { video: false },
         Some("video") => ActionKind::IncomingCall { video: true },
         Some("im") => ActionKind::chat(fields.text("mime_type")),
-        Some(other) => ActionKind::custom(other),
+        Some(_) => ActionKind::custom(msg_type.unwrap_or_default()),
         None if channel == Channel::PushKit => ActionKind::IncomingCall { video: false },
         None => ActionKind::RefreshBinding,
     };
@@ -21,7 +21,7 @@ pub(super) fn read<'f>(fields: &'f Fields<'_>, channel: Channel) -> Option<Readi
         account: fields.text("send_to"),
         caller: fields.text("send_from"),
         title: fields.text("msg_title").or(fields.title()),
-        text: fields.text("msg_content").or(fields.body()),
+        text: fields.message("msg_content", &[]).or(fields.body()),
         vendor_id,
         ..Reading::new(kind)
     })

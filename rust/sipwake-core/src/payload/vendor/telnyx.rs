@@ -4,17 +4,16 @@ use super::super::Channel;
 use super::super::action::{ActionKind, Reading};
 use super::super::fields::Fields;
 
-/// What stands in `message` or in the alert of a push that ends a call, with or without an exclamation mark.
-const MISSED: &str = "Missed call";
+/// How a text of a push begins that ends a call, in `message` or in the alert.
+const MISSED: &str = "missed call";
 
 pub(super) fn read<'f>(fields: &'f Fields<'_>, _: Channel) -> Option<Reading<'f>> {
     if !fields.names_any(&["voice_sdk_id", "caller_number"]) {
         return None;
     }
-    let missed = [fields.text("message"), fields.body()]
-        .into_iter()
-        .flatten()
-        .any(|text| text.trim_end_matches(['!', '.']).eq_ignore_ascii_case(MISSED));
+    let begins = |text: &str| text.get(..MISSED.len()).is_some_and(|start| start.eq_ignore_ascii_case(MISSED));
+    let missed =
+        [fields.text("message"), fields.text("type"), fields.title(), fields.body()].into_iter().flatten().any(begins);
     let kind = if missed { ActionKind::Cancel } else { ActionKind::IncomingCall { video: false } };
     Some(Reading {
         caller: fields.text("caller_number"),

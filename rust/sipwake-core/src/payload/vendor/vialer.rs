@@ -10,12 +10,12 @@ pub(super) fn read<'f>(fields: &'f Fields<'_>, channel: Channel) -> Option<Readi
         return None;
     }
     let kind = match fields.text("type") {
-        Some("call") => ActionKind::IncomingCall { video: false },
+        Some(kind) if kind.eq_ignore_ascii_case("call") => ActionKind::IncomingCall { video: false },
         Some(other) => ActionKind::custom(other),
         None if channel == Channel::PushKit => ActionKind::IncomingCall { video: false },
         None => ActionKind::RefreshBinding,
     };
-    // A hidden number comes as the word or with its digits crossed out.
+    // A hidden number is the word, or the number with its digits crossed out.
     let hidden =
         |number: &&str| number.eq_ignore_ascii_case("supressed") || number.to_ascii_lowercase().contains("xxxx");
     Some(Reading {

@@ -1,4 +1,4 @@
-//! One call, one name, though push and INVITE come to two programs.
+//! A call has one UUID, even though its push and its INVITE reach two programs.
 
 use sipwake_core::beside::{Error, Invite};
 use sipwake_core::event::{CallChange, Ended};
@@ -20,10 +20,10 @@ fn invite(beside: &mut Beside, headers: &[(&str, &str)]) -> Invite {
 }
 
 #[test]
-fn a_push_and_its_invite_have_one_name_whichever_comes_first() {
+fn a_push_and_its_invite_have_one_uuid_in_either_order() {
     let mut beside = Beside::bound();
     let call = beside.push(CALL).uuid;
-    assert_eq!(beside.asked, 1, "a push is owed a REGISTER");
+    assert_eq!(beside.asked, 1, "a REGISTER must follow the push");
     assert_eq!(invite(&mut beside, &INVITE), Invite::Ring { call, again: false });
     let changes = beside.calls();
     assert!(matches!(&changes[..], [(_, CallChange::Announced(_)), (_, CallChange::Ringing { announced: true, .. })]));
@@ -36,7 +36,7 @@ fn a_push_and_its_invite_have_one_name_whichever_comes_first() {
 }
 
 #[test]
-fn a_call_that_was_answered_before_its_invite_is_accepted_when_that_comes() {
+fn a_call_answered_before_its_invite_is_accepted_when_the_invite_comes() {
     let mut beside = Beside::bound();
     let call = beside.push(CALL).uuid;
     assert_eq!(beside.companion.answer(call, beside.now), Ok(false));
@@ -52,7 +52,7 @@ fn a_call_that_was_answered_before_its_invite_is_accepted_when_that_comes() {
 }
 
 #[test]
-fn a_call_that_was_declined_before_its_invite_is_refused_when_that_comes() {
+fn a_call_declined_on_its_push_is_refused_when_the_invite_comes() {
     for (how, status) in [(Decline::Everywhere, 603), (Decline::Busy, 486)] {
         let mut beside = Beside::bound();
         let call = beside.push(CALL).uuid;
@@ -63,7 +63,7 @@ fn a_call_that_was_declined_before_its_invite_is_refused_when_that_comes() {
 }
 
 #[test]
-fn a_cancel_by_push_has_the_stack_refuse_the_invite_that_rings() {
+fn a_cancel_push_makes_the_stack_refuse_the_ringing_invite() {
     let mut beside = Beside::bound();
     let call = beside.push(CALL).uuid;
     invite(&mut beside, &INVITE);
@@ -74,13 +74,13 @@ fn a_cancel_by_push_has_the_stack_refuse_the_invite_that_rings() {
 }
 
 #[test]
-fn the_id_of_the_push_alone_ends_what_rings_only_where_no_cancel_can_come() {
+fn a_cancel_push_with_only_the_pushs_id_ends_a_ringing_call_only_where_no_cancel_can_come() {
     let renamed = [INVITE[0], ("Call-ID", "another-1"), INVITE[2]];
     let mut beside = Beside::bound();
     let call = beside.push(CALL).uuid;
     assert_eq!(invite(&mut beside, &renamed), Invite::Ring { call, again: false });
     beside.push(CANCEL);
-    assert_eq!(beside.refused, [], "whoever learnt the token could have announced it");
+    assert_eq!(beside.refused, [], "anybody who knows the token could have announced it");
     beside.companion.network_changed(beside.now);
     beside.drain();
     beside.push(CANCEL);
@@ -88,7 +88,7 @@ fn the_id_of_the_push_alone_ends_what_rings_only_where_no_cancel_can_come() {
 }
 
 #[test]
-fn a_log_out_has_the_stack_refuse_what_rings() {
+fn a_log_out_makes_the_stack_refuse_a_ringing_call() {
     let mut beside = Beside::bound();
     let call = beside.push(CALL).uuid;
     invite(&mut beside, &INVITE);
@@ -111,7 +111,7 @@ fn a_cancel_tells_who_answered_and_ends_the_call_with_its_last_branch() {
 }
 
 #[test]
-fn an_invite_that_never_comes_is_told_as_missed_and_comes_to_nothing_later() {
+fn a_call_without_an_invite_is_missed_and_its_late_invite_does_not_ring() {
     let mut beside = Beside::bound();
     let call = beside.push(CALL).uuid;
     for _ in 0..41 {
@@ -122,7 +122,7 @@ fn an_invite_that_never_comes_is_told_as_missed_and_comes_to_nothing_later() {
 }
 
 #[test]
-fn a_late_push_rings_no_ghost_though_the_process_was_killed_meanwhile() {
+fn a_late_push_for_an_ended_call_does_not_ring_after_a_kill() {
     let mut beside = Beside::bound();
     let call = beside.push(CALL).uuid;
     invite(&mut beside, &INVITE);
@@ -134,7 +134,7 @@ fn a_late_push_rings_no_ghost_though_the_process_was_killed_meanwhile() {
 }
 
 #[test]
-fn an_invite_without_what_tells_it_is_an_error() {
+fn an_invite_without_its_call_id_or_from_is_an_error() {
     let mut beside = Beside::bound();
     let (key, now) = (beside.key.clone(), beside.now);
     assert_eq!(beside.companion.invited(&key, &INVITE[..1], now), Err(Error::Lacks("Call-ID")));

@@ -1,4 +1,4 @@
-//! A log-out is the other stack's to deliver, and ours to remember.
+//! The other stack delivers a log-out. The companion remembers it.
 
 use sipwake_core::beside::{Error, Heard, Next};
 use sipwake_core::event::{Event, Removed};
@@ -22,7 +22,7 @@ fn a_log_out_is_pending_across_processes_until_an_answer_ends_it() {
         let [pending] = &beside.companion.pending()[..] else { panic!("it is remembered") };
         assert_eq!((pending.aor.as_str(), pending.auth_user.as_str()), ("sip:alice@example.com", "alice"));
         assert!(!format!("{pending:?}").contains("wonderland"));
-        assert_eq!(beside.asked, 1, "the stack is asked for it by itself");
+        assert_eq!(beside.asked, 1, "the companion asks the stack without a request of the app");
         let register = beside.tags();
         assert_eq!((register.expires, register.removes()), (0, true));
         assert_eq!(register.contact.as_ref().map(|uri| uri.expose().to_owned()), Some(bound_uri()));
@@ -36,16 +36,16 @@ fn a_log_out_is_pending_across_processes_until_an_answer_ends_it() {
     );
     assert_eq!(beside.companion.pending().len(), 1, "a challenge proves nothing");
     let answer = beside.hear(200, &[]);
-    assert_eq!(answer.next, Next::LoggedOut(Removed::Accepted), "X-MPUSH has no answer of its own");
+    assert_eq!(answer.next, Next::LoggedOut(Removed::Accepted), "X-MPUSH never confirms push");
     assert!(beside.companion.pending().is_empty());
     assert_eq!(beside.companion.register_tags(&beside.key, beside.now), Err(Error::NoSuchAccount));
     beside.restart();
-    assert!(beside.companion.pending().is_empty(), "and stays so");
+    assert!(beside.companion.pending().is_empty(), "and it stays like this");
     assert_eq!(beside.push(CALL).kind, ActionKind::Ignore { reason: Ignored::LoggedOut });
 }
 
 #[test]
-fn a_log_out_is_proven_where_all_that_was_said_stood_in_the_contact() {
+fn a_log_out_is_proven_where_the_contact_carried_everything_about_push() {
     let mut beside = Beside::new(|_, push| {
         push.dialects = sipwake_core::push::Dialects::Only(vec![sipwake_core::push::Dialect::Rfc8599]);
     });
@@ -60,7 +60,7 @@ fn a_log_out_is_proven_where_all_that_was_said_stood_in_the_contact() {
 }
 
 #[test]
-fn what_the_server_still_lists_is_removed_once_more() {
+fn a_contact_that_the_server_still_lists_is_removed_again() {
     let mut beside = Beside::bound();
     beside.companion.log_out(&beside.key, beside.now).expect("known");
     beside.tags();
@@ -71,7 +71,7 @@ fn what_the_server_still_lists_is_removed_once_more() {
 }
 
 #[test]
-fn the_answer_to_a_binding_in_flight_is_no_proof_of_the_log_out() {
+fn the_response_to_a_register_in_flight_does_not_prove_the_log_out() {
     let mut beside = Beside::bound();
     beside.tags();
     beside.companion.log_out(&beside.key, beside.now).expect("known");
@@ -84,7 +84,7 @@ fn the_answer_to_a_binding_in_flight_is_no_proof_of_the_log_out() {
 }
 
 #[test]
-fn a_binding_that_is_answered_after_the_wish_leads_to_the_log_out() {
+fn a_register_confirmed_after_the_log_out_command_is_followed_by_the_log_out() {
     let mut beside = Beside::bound();
     beside.tags();
     beside.companion.log_out(&beside.key, beside.now).expect("known");
@@ -106,7 +106,7 @@ fn a_refused_log_out_stays_and_is_asked_for_again() {
 }
 
 #[test]
-fn who_comes_back_is_bound_again_and_nothing_is_pending() {
+fn a_user_who_logs_in_again_is_bound_again_and_no_log_out_is_pending() {
     let mut beside = Beside::bound();
     beside.companion.log_out(&beside.key, beside.now).expect("known");
     beside.drain();
@@ -119,7 +119,7 @@ fn who_comes_back_is_bound_again_and_nothing_is_pending() {
 }
 
 #[test]
-fn what_was_never_sent_needs_no_log_out() {
+fn an_account_that_never_registered_needs_no_log_out() {
     let mut beside = Beside::new(|_, _| {});
     beside.companion.log_out(&beside.key, beside.now).expect("known");
     beside.drain();

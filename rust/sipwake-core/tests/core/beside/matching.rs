@@ -1,4 +1,4 @@
-//! The companion against the oracle of `docs/calls.md`: the same random orders as the client.
+//! The companion against the oracle of `docs/calls.md`, with the same random orders as the client.
 
 use sipwake_core::account::{Account, AccountConfig, AccountKey};
 use sipwake_core::beside::{Companion, Heard, Invite, Output};
@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::matching_oracle::{Under, compare};
 use crate::support::{START, seconds};
 
-/// A stack that registers whenever it is asked to, and whose registrar accepts everything.
+/// A stack that registers whenever the companion asks, at a registrar that accepts everything.
 struct Stack {
     companion: Companion,
     keys: [AccountKey; 2],
@@ -76,7 +76,7 @@ impl Under for Stack {
         match invited {
             Invite::Ring { .. } | Invite::Accept { .. } => vec![180],
             Invite::Refuse { status, .. } => vec![status],
-            other => panic!("not known here: {other:?}"),
+            other => panic!("unknown error: {other:?}"),
         }
     }
 
@@ -113,6 +113,6 @@ impl Under for Stack {
 }
 
 #[test]
-fn the_companion_matches_as_the_page_says_whatever_comes_in_whatever_order() {
+fn the_companion_matches_as_the_page_says_in_every_random_order() {
     compare(Stack::new);
 }

@@ -1,9 +1,12 @@
-//! The client beside another SIP stack. That stack, and its registrar, are the test: it sends what it is told, and shows what came.
+//! The client beside another SIP stack. The test plays that stack and its registrar: it sends what the companion asks for, and
+//! passes on each response.
 
 mod calls;
 mod leaving;
 mod matching;
+mod random_life;
 mod registering;
+mod strange;
 
 use std::collections::BTreeMap;
 
@@ -22,14 +25,14 @@ pub(crate) const TOKEN: &str = "c-10:APA91bExample";
 /// The other stack's own Contact.
 pub(crate) const STACK: &str = "sip:alice-x7@10.0.0.2:40112;ob";
 
-/// A companion, its store, and what it asked for.
+/// A companion, its store, and what it asked the stack for.
 pub(crate) struct Beside {
     pub(crate) companion: Companion,
     pub(crate) key: AccountKey,
     pub(crate) now: Now,
     pub(crate) store: BTreeMap<String, Vec<u8>>,
     pub(crate) events: Vec<Event>,
-    /// How often the stack was asked to register.
+    /// How often it asked the stack to register.
     pub(crate) asked: usize,
     pub(crate) refused: Vec<(Uuid, u16)>,
     processes: u8,
@@ -42,7 +45,7 @@ pub(crate) fn config() -> AccountConfig {
 }
 
 impl Beside {
-    /// An account with a token, of which nothing was sent.
+    /// An account with a token. Nothing was sent for it yet.
     pub(crate) fn new(change: impl FnOnce(&mut AccountConfig, &mut PushConfig)) -> Self {
         let (mut account, mut push) = (config(), PushConfig::new(Provider::Fcm, "my-project"));
         change(&mut account, &mut push);
@@ -64,7 +67,7 @@ impl Beside {
         beside
     }
 
-    /// Registered, with the stack's Contact known.
+    /// A registered account. The stack's Contact is known.
     pub(crate) fn bound() -> Self {
         let mut beside = Self::new(|_, _| {});
         beside.bind();
@@ -104,7 +107,7 @@ impl Beside {
         answer
     }
 
-    /// Registers, and is accepted; the registrar lists what it was sent.
+    /// Registers. The registrar accepts and lists the Contact that was sent.
     pub(crate) fn bind(&mut self) -> (Register, Answer) {
         let register = self.tags();
         let contact = listed(&register, STACK);
@@ -124,7 +127,7 @@ impl Beside {
         self.drain();
     }
 
-    /// Does everything that is asked for.
+    /// Does everything that the companion asks for.
     pub(crate) fn drain(&mut self) {
         while let Some(output) = self.companion.poll_output() {
             match output {
@@ -146,7 +149,7 @@ impl Beside {
         }
     }
 
-    /// The process is killed, and another one begins, a minute later.
+    /// Kills the process and starts another one a minute later.
     pub(crate) fn restart(&mut self) {
         self.processes += 1;
         self.now = Now::new(seconds(10), self.now.wall + seconds(60));

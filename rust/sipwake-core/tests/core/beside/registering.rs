@@ -1,4 +1,4 @@
-//! What the other stack's REGISTER says, and what its answers mean.
+//! What the other stack's REGISTER carries, and what the responses mean.
 
 use sipwake_core::account::{Account, Transport};
 use sipwake_core::beside::{Companion, Error, Heard, Next};
@@ -10,14 +10,14 @@ use crate::support::{START, Stage, fcm};
 
 const CHALLENGE: (&str, &str) = ("WWW-Authenticate", "Digest realm=\"asterisk\", nonce=\"n1\"");
 
-/// The HA1 of alice in the realm `asterisk`.
+/// The HA1 of Alice in the realm `asterisk`.
 fn alices_piid() -> String {
     let account = Account::parse(super::config()).expect("valid");
     piid("alice", "asterisk", account.credentials()).expect("a password").expose().to_owned()
 }
 
 #[test]
-fn the_other_stack_says_what_the_client_itself_would() {
+fn the_other_stack_sends_the_same_tags_as_the_client() {
     let mut beside = Beside::new(|_, _| {});
     let register = beside.tags();
     let mut stage = Stage::new(super::config(), Some(PushConfig::new(Provider::Fcm, "my-project")));
@@ -27,25 +27,47 @@ fn the_other_stack_says_what_the_client_itself_would() {
     assert_eq!(Some(register.request_uri.as_str()), sent.start().split(' ').nth(1));
     assert!(sent.contact_uri().ends_with(&register.tags.uri_params_text()), "{sent:?}");
     assert_eq!(header(&register, "X-MPUSH"), sent.header("X-MPUSH"));
-    assert_eq!((register.contact, register.removed), (None, vec![]), "nobody knows the stack's Contact yet");
+    assert_eq!((register.contact, register.removed), (None, vec![]), "the stack's Contact is not known yet");
 }
 
 #[test]
-fn tags_stay_the_same_until_they_are_answered_and_nothing_is_asked_for_twice() {
+fn tags_stay_the_same_until_a_response_and_nothing_is_asked_for_twice() {
     let mut beside = Beside::new(|_, _| {});
     assert_eq!(beside.asked, 0, "the app has not registered");
     let first = beside.tags();
     assert_eq!((beside.tags(), beside.asked), (first, 0));
     let answer = beside.hear(200, &[("Expires", "600")]);
     assert_eq!((answer.next, answer.expires.map(|time| time.as_secs())), (Next::Nothing, Some(600)));
-    let refresh = answer.refresh_in.expect("it is to be refreshed").as_secs();
+    let refresh = answer.refresh_in.expect("it must be refreshed").as_secs();
     assert!(refresh < 600, "{refresh}");
     beside.advance(refresh + 1);
     assert_eq!(beside.asked, 1, "the stack is asked in time");
 }
 
 #[test]
-fn a_contact_that_the_app_does_not_tell_is_learnt_from_the_registrars_list() {
+fn an_app_may_have_the_stack_register_and_it_is_asked_once() {
+    let mut beside = Beside::bound();
+    for _ in 0..3 {
+        beside.companion.register(&beside.key, beside.now).expect("known");
+        beside.drain();
+    }
+    assert_eq!(beside.asked, 1);
+    beside.bind();
+    beside.companion.log_out(&beside.key, beside.now).expect("known");
+    beside.drain();
+    beside.tags();
+    let Next::Wait { .. } = beside.hear(500, &[]).next else { panic!("it failed") };
+    let asked = beside.asked;
+    beside.companion.register(&beside.key, beside.now).expect("it is leaving");
+    beside.drain();
+    assert_eq!(beside.asked, asked + 1, "although it waits for its time");
+    assert!(beside.tags().removes());
+    let other = Companion::new([9; 32], None, beside.now).register(&beside.key, beside.now);
+    assert_eq!(other, Err(Error::NoSuchAccount));
+}
+
+#[test]
+fn a_contact_that_the_app_does_not_give_is_learnt_from_the_registrars_list() {
     let mut beside = Beside::bound();
     beside.token("new-token");
     assert_eq!(beside.asked, 1, "a new token is sent at once");
@@ -59,7 +81,7 @@ fn a_contact_that_the_app_does_not_tell_is_learnt_from_the_registrars_list() {
 }
 
 #[test]
-fn a_stack_that_moves_has_its_old_contact_taken_away() {
+fn a_stack_that_moves_gets_its_old_contact_removed() {
     let mut beside = Beside::new(|_, _| {});
     beside
         .companion
@@ -70,7 +92,7 @@ fn a_stack_that_moves_has_its_old_contact_taken_away() {
     beside.drain();
     assert_eq!(beside.asked, 1);
     let first = beside.tags();
-    // X-MPUSH: null for the very Contact that is left, in a request of its own, as the client does it.
+    // X-MPUSH: null, for the former Contact itself, in a request of its own, as the client does it.
     assert!(
         first.removes() && first.contact.is_some_and(|uri| uri.expose().starts_with(STACK))
             || !first.removed.is_empty()
@@ -78,7 +100,7 @@ fn a_stack_that_moves_has_its_old_contact_taken_away() {
 }
 
 #[test]
-fn a_contact_that_is_told_while_a_register_is_on_its_way_is_that_ones() {
+fn a_contact_given_during_a_register_belongs_to_that_register() {
     let mut beside = Beside::new(|_, _| {});
     beside.tags();
     beside.companion.stands_at(&beside.key, "sip:alice-x7@host.invalid;transport=ws", beside.now).expect("a URI");
@@ -90,7 +112,7 @@ fn a_contact_that_is_told_while_a_register_is_on_its_way_is_that_ones() {
 }
 
 #[test]
-fn x_piid_goes_to_a_realm_that_was_heard_over_tls_and_to_none_in_the_clear() {
+fn x_piid_goes_to_a_realm_learnt_over_tls_and_to_none_learnt_in_the_clear() {
     let upper = |config: &mut sipwake_core::account::AccountConfig, transport| {
         config.upper.server = Some("pbx.example.com".into());
         config.transport = Some(transport);
@@ -114,14 +136,14 @@ fn x_piid_goes_to_a_realm_that_was_heard_over_tls_and_to_none_in_the_clear() {
 }
 
 #[test]
-fn a_stack_that_answers_challenges_by_itself_is_asked_to_register_once_more() {
+fn a_stack_that_answers_challenges_by_itself_is_asked_to_register_again() {
     let mut beside = Beside::new(|config, _| {
         config.upper.server = Some("pbx.example.com".into());
         config.transport = Some(Transport::Tls);
     });
     let register = beside.tags();
     beside.hear_all(&Heard { register: Some(register.number), ..Heard::new(401, &[CHALLENGE]) });
-    // It repeated what it had, and goes by the number that it has.
+    // The stack repeated its former number, and the companion uses that number.
     let answer = beside.hear_all(&Heard { register: Some(register.number), ..Heard::new(200, &[("Expires", "600")]) });
     assert_eq!(answer.next, Next::Again);
     assert_eq!(header(&beside.tags(), "X-PIID"), Some(alices_piid().as_str()));
@@ -139,12 +161,12 @@ fn a_stack_that_hides_the_challenge_needs_the_realm_to_be_configured() {
 }
 
 #[test]
-fn the_digests_uri_is_told_and_only_one_that_is_trusted() {
+fn the_digest_uri_is_passed_on_only_if_it_is_trusted() {
     let mut beside = Beside::new(|_, _| {});
     beside.tags();
     let foreign = ("X-Sy.AuthURI", "sip:evil.example");
     let Next::Authenticate { digest_uri: None, .. } = beside.hear(401, &[CHALLENGE, foreign]).next else {
-        panic!("a stranger's URI is not used")
+        panic!("the URI of an unknown host is not used")
     };
     assert_eq!(beside.events.len(), 1, "and told: {:?}", beside.events);
     let own = ("x-sy.authuri", "sip:example.com:5070");
@@ -153,7 +175,7 @@ fn the_digests_uri_is_told_and_only_one_that_is_trusted() {
 }
 
 #[test]
-fn challenges_without_end_are_told_as_a_wrong_password() {
+fn endless_challenges_are_reported_as_a_wrong_password() {
     let mut beside = Beside::new(|_, _| {});
     beside.tags();
     let last = (0..5).map(|_| beside.hear(401, &[CHALLENGE]).next).last();
@@ -161,7 +183,7 @@ fn challenges_without_end_are_told_as_a_wrong_password() {
 }
 
 #[test]
-fn what_a_server_refuses_is_left_out_of_the_next_register() {
+fn a_part_that_the_server_refuses_is_left_out_of_the_next_register() {
     let mut beside = Beside::new(|_, _| {});
     beside.tags();
     assert_eq!(beside.hear(555, &[]).next, Next::Again);
@@ -169,15 +191,15 @@ fn what_a_server_refuses_is_left_out_of_the_next_register() {
     assert!(second.tags.uri_params.is_empty() && header(&second, "X-MPUSH").is_some(), "{second:?}");
     let verdict = beside.hear(200, &[("Expires", "600")]).verdict.expect("a verdict");
     assert_eq!((verdict.standing, verdict.reason), (Standing::Refused, Reason::ProviderRefused));
-    // The stack refreshes by itself with what it had at first.
+    // The stack refreshes by itself with its first tags.
     let mut stubborn = Beside::new(|_, _| {});
     stubborn.tags();
     stubborn.hear(555, &[]);
-    assert_eq!(stubborn.hear(555, &[]).next, Next::Again, "it was not told apart");
+    assert_eq!(stubborn.hear(555, &[]).next, Next::Again, "it was taken for the other one");
 }
 
 #[test]
-fn a_longer_lifetime_that_is_asked_for_is_the_next_registers() {
+fn the_next_register_asks_for_the_longer_lifetime_that_the_server_wants() {
     let mut beside = Beside::new(|config, _| config.expires = 60);
     beside.tags();
     assert_eq!(beside.hear(423, &[("min-expires", "1800")]).next, Next::Again);
@@ -185,7 +207,7 @@ fn a_longer_lifetime_that_is_asked_for_is_the_next_registers() {
 }
 
 #[test]
-fn headers_count_as_other_stacks_print_them() {
+fn headers_are_understood_as_other_stacks_print_them() {
     let mut beside = Beside::new(|_, _| {});
     let register = beside.tags();
     let contacts = format!("<sip:bob@10.0.0.3>;expires=9,\r\n {}", listed(&register, STACK));
@@ -197,7 +219,7 @@ fn headers_count_as_other_stacks_print_them() {
 }
 
 #[test]
-fn a_stack_that_refreshes_by_itself_is_heard_and_one_that_says_something_old_is_asked_again() {
+fn a_stack_may_refresh_by_itself_and_one_that_sends_old_tags_is_asked_again() {
     let mut beside = Beside::bound();
     assert_eq!(beside.hear(200, &[("Expires", "900")]).next, Next::Nothing);
     let registered = beside.events.len();
@@ -209,14 +231,14 @@ fn a_stack_that_refreshes_by_itself_is_heard_and_one_that_says_something_old_is_
 }
 
 #[test]
-fn an_answer_that_comes_late_says_nothing_about_what_was_sent_after() {
+fn a_late_response_says_nothing_about_a_later_register() {
     let mut beside = Beside::new(|_, _| {});
     let bind = beside.tags();
     beside.companion.unbind_push(&beside.key, beside.now).expect("known");
     let unbind = beside.tags();
     assert_ne!(bind.number, unbind.number);
     let heard = |cseq| Heard { call_id: Some("c1"), cseq: Some(cseq), ..Heard::new(200, &[("Expires", "600")]) };
-    assert_eq!(beside.hear_all(&heard(7)).next, Next::Old, "of two in flight it is the first one's");
+    assert_eq!(beside.hear_all(&heard(7)).next, Next::Old, "with two in flight, it belongs to the first");
     assert_eq!(beside.hear_all(&heard(7)).next, Next::Old, "the same again");
     let answer = beside.hear_all(&heard(8));
     assert_eq!((answer.next, answer.verdict.map(|verdict| verdict.reason)), (Next::Nothing, Some(Reason::Unbound)));
@@ -224,7 +246,7 @@ fn an_answer_that_comes_late_says_nothing_about_what_was_sent_after() {
 }
 
 #[test]
-fn a_register_whose_call_id_and_cseq_are_told_is_known_by_them() {
+fn a_register_is_recognised_by_its_call_id_and_cseq_where_they_are_given() {
     let mut beside = Beside::new(|_, _| {});
     let bind = beside.tags();
     beside.companion.sent(&beside.key, bind.number, "c1", 7).expect("written");
@@ -238,19 +260,19 @@ fn a_register_whose_call_id_and_cseq_are_told_is_known_by_them() {
 }
 
 #[test]
-fn a_failure_is_told_with_its_words_and_tried_again_in_time() {
+fn a_failure_is_reported_with_its_phrase_and_retried_in_time() {
     let mut beside = Beside::bound();
     beside.tags();
     let heard = Heard { phrase: "Too Busy", ..Heard::new(503, &[("Retry-After", "40")]) };
     let Next::Wait { failure, retry_in: Some(wait) } = beside.hear_all(&heard).next else { panic!("it failed") };
-    assert_eq!((failure.to_string().as_str(), wait.as_secs()), ("the server answered 503 Too Busy", 40));
+    assert_eq!((failure.to_string().as_str(), wait.as_secs()), ("the server responded 503 Too Busy", 40));
     assert_eq!(beside.asked, 0);
     beside.advance(41);
     assert_eq!(beside.asked, 1);
 }
 
 #[test]
-fn a_whole_response_is_read_as_it_came() {
+fn a_complete_response_is_read_as_it_came() {
     let mut beside = Beside::new(|_, _| {});
     let register = beside.tags();
     let text = format!(
@@ -263,7 +285,7 @@ fn a_whole_response_is_read_as_it_came() {
 }
 
 #[test]
-fn what_is_out_of_order_or_no_header_is_an_error_and_changes_nothing() {
+fn steps_out_of_order_and_broken_headers_are_errors_and_change_nothing() {
     let mut beside = Beside::new(|_, _| {});
     let ok = Heard::new(200, &[]);
     let key = beside.key.clone();

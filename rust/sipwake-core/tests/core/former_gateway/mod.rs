@@ -1,4 +1,4 @@
-//! The binding at a gateway that was left: taken back beside the registration at the next one.
+//! The binding at a left gateway: it is removed beside the registration at the next gateway.
 
 use std::time::Duration;
 
@@ -44,19 +44,19 @@ fn grant(stage: &mut Stage, request: &Sent) {
     stage.reply(request, 200, &[&format!("Contact: <{}>;expires=600", request.contact_uri())]);
 }
 
-/// Grants a binding for so long that no refresh falls into the story.
+/// Confirms a binding for so long that no refresh is due during the story.
 fn grant_for_long(stage: &mut Stage, request: &Sent) {
     stage.reply(request, 200, &[&format!("Contact: <{}>;expires=7200", request.contact_uri())]);
 }
 
-/// Comes to the refresh, which the gateway in use refuses.
+/// Goes on until the refresh, which the gateway in use refuses.
 fn refresh_is_refused(stage: &mut Stage) {
     stage.advance(Duration::from_millis(540_100));
     let refresh = stage.one();
     stage.reply(&refresh, 503, &[]);
 }
 
-/// Registers at the first gateway, whose refresh is then refused, and at the second. Returns both requests.
+/// Registers at the first gateway, which then refuses the refresh, and at the second one. Returns both requests.
 fn failed_over(stage: &mut Stage) -> (Sent, Sent) {
     let first = stage.register();
     grant(stage, &first);
@@ -85,10 +85,10 @@ fn the_binding_at_the_gateway_that_failed_is_removed_there() {
         assert!(again.flow == removal.flow && again.auth("nonce") == Some("n1") && again.cseq() > removal.cseq());
         stage.reply(&again, 200, &[]);
 
-        // The gateways may share a registrar: what was removed at the one is bound again at the other.
+        // The gateways may share a registrar: what was removed through one is bound again through the other.
         let bind = stage.one();
         assert_eq!((bind.flow, bind.header("X-MPUSH")), (second.flow, second.header("X-MPUSH")));
-        assert_eq!(bind.auth("nonce"), None, "the nonce of one gateway is nothing to another");
+        assert_eq!(bind.auth("nonce"), None, "a nonce of one gateway is not valid at another");
         grant(&mut stage, &bind);
         stage.silent();
         assert!(stage.failures().is_empty() && !stage.is_logged_out());
@@ -96,7 +96,7 @@ fn the_binding_at_the_gateway_that_failed_is_removed_there() {
 }
 
 #[test]
-fn a_gateway_that_was_left_for_its_load_is_told_so() {
+fn a_gateway_left_for_its_load_gets_the_removal() {
     let mut stage = two_gateways(Transport::Tcp);
     let first = stage.register();
     grant(&mut stage, &first);
@@ -117,12 +117,16 @@ fn a_gateway_that_was_left_for_its_load_is_told_so() {
     stage.silent();
     stage.advance(seconds(301));
     let again = stage.one();
-    assert_eq!((last_opened(&stage), again.header("Expires")), ("a.example", Some("0")), "it may have meant: not now");
+    assert_eq!(
+        (last_opened(&stage), again.header("Expires")),
+        ("a.example", Some("0")),
+        "it may have meant: try later"
+    );
     stage.reply(&again, 200, &[]);
 }
 
 #[test]
-fn a_gateway_that_was_left_and_refuses_is_asked_three_times_in_all() {
+fn a_left_gateway_that_refuses_is_asked_three_times_in_all() {
     let mut stage = two_gateways(Transport::Tcp);
     let first = stage.register();
     grant(&mut stage, &first);
@@ -143,7 +147,7 @@ fn a_gateway_that_was_left_and_refuses_is_asked_three_times_in_all() {
 }
 
 #[test]
-fn a_gateway_that_stays_down_is_tried_three_times_and_forgotten() {
+fn a_left_gateway_that_stays_down_is_tried_three_times_and_forgotten() {
     let mut stage = two_gateways(Transport::Tcp);
     stage.opens = false;
     let mut tried = Vec::new();
@@ -177,19 +181,19 @@ fn a_gateway_that_stays_down_is_tried_three_times_and_forgotten() {
     }
     let moved = tried[0];
     assert_eq!(tried[1], moved, "the fail-over, then the first removal");
-    // At a refresh the preferred gateway is returned to; what comes between is a removal.
+    // A refresh returns to the preferred gateway. What comes in between is a removal.
     let later: Vec<u64> = tried[2..].iter().map(|at| at - moved).filter(|after| after % 540 != 0).collect();
     assert_eq!(later, [60, 660], "{tried:?}");
     assert!(stage.failures().is_empty(), "{:?}", stage.failures());
 }
 
 #[test]
-fn a_removal_that_nobody_answers_holds_up_nothing() {
+fn an_unanswered_removal_delays_nothing_else() {
     let mut stage = two_gateways(Transport::Udp);
     let (_, second) = failed_over(&mut stage);
     stage.one();
     let again = stage.register();
-    assert_eq!(again.flow, second.flow, "what the app asks for does not wait");
+    assert_eq!(again.flow, second.flow, "a command of the app does not wait");
     grant(&mut stage, &again);
     stage.advance(seconds(59));
     stage.silent();
@@ -199,7 +203,7 @@ fn a_removal_that_nobody_answers_holds_up_nothing() {
 }
 
 #[test]
-fn a_removal_that_nobody_answers_is_given_up_for_a_while() {
+fn an_unanswered_removal_is_given_up_for_a_while() {
     let mut stage = two_gateways(Transport::Udp);
     failed_over(&mut stage);
     let removal = stage.one();
@@ -212,13 +216,13 @@ fn a_removal_that_nobody_answers_is_given_up_for_a_while() {
 }
 
 #[test]
-fn a_gateway_that_is_returned_to_keeps_its_binding() {
+fn a_gateway_that_the_client_returns_to_keeps_its_binding() {
     let mut stage = two_gateways(Transport::Udp);
     failed_over(&mut stage);
     let removal = stage.one();
     stage.reply(&removal, 503, &[]);
     stage.silent();
-    // Due again in a minute; the other gateway fails first, and this one is well again.
+    // The removal is due again in a minute. The other gateway fails first, and this one works again.
     let bind = stage.register();
     stage.reply(&bind, 503, &[]);
     let back = stage.one();
@@ -233,7 +237,7 @@ fn a_gateway_that_is_returned_to_keeps_its_binding() {
 }
 
 #[test]
-fn a_call_over_the_gateway_that_was_left_is_not_taken() {
+fn a_call_over_a_left_gateway_is_ignored() {
     let mut stage = two_gateways(Transport::Udp);
     failed_over(&mut stage);
     let removal = stage.one();
@@ -255,7 +259,7 @@ fn a_later_process_that_returns_to_the_first_gateway_removes_the_binding_at_the_
     assert_eq!((last_opened(&stage), removal.header("Expires")), ("b.example", Some("0")));
     assert_eq!(removal.contact_uri(), second.contact_uri());
     stage.reply(&removal, 403, &[]);
-    // A later process does not ask again first thing.
+    // A later process does not begin by asking again.
     let mut stage = killed(&stage);
     let again = stage.register();
     grant(&mut stage, &again);
@@ -272,11 +276,11 @@ fn a_woken_process_registers_where_its_call_waits() {
     assert_eq!(last_opened(&stage), "b.example");
     stage.reply(&wake, 503, &[]);
     stage.one();
-    assert_eq!(last_opened(&stage), "a.example", "where it is down, the other one is tried at once");
+    assert_eq!(last_opened(&stage), "a.example", "if it is down, the other one is tried at once");
 }
 
 #[test]
-fn a_log_out_waits_for_the_gateway_that_was_left() {
+fn a_log_out_waits_for_the_left_gateway() {
     let mut stage = two_gateways(Transport::Udp);
     let (first, second) = failed_over(&mut stage);
     let mut stage = killed(&stage);
@@ -301,7 +305,7 @@ fn a_log_out_waits_for_the_gateway_that_was_left() {
     stage.silent();
 }
 
-/// How the log-out ended, once it did.
+/// How the log-out ended, if it has ended.
 fn how_removed(stage: &Stage) -> Option<Removed> {
     stage.events.iter().find_map(|event| match event {
         Event::LoggedOut { removed, .. } => Some(*removed),
@@ -310,7 +314,7 @@ fn how_removed(stage: &Stage) -> Option<Removed> {
 }
 
 #[test]
-fn a_log_out_at_a_gateway_that_was_left_and_stays_down_is_tried_for_thirty_days() {
+fn a_log_out_at_a_left_gateway_that_stays_down_is_tried_for_thirty_days() {
     let mut stage = two_gateways(Transport::Udp);
     failed_over(&mut stage);
     stage.one();
@@ -324,7 +328,7 @@ fn a_log_out_at_a_gateway_that_was_left_and_stays_down_is_tried_for_thirty_days(
     stage.advance(seconds(86_400));
     let sent = stage.all().len();
     assert!((23 * 11..=25 * 11).contains(&sent), "{sent} datagrams in a day");
-    assert!(stage.failures().iter().any(|(_, wait)| wait.is_some()), "the app hears of it");
+    assert!(stage.failures().iter().any(|(_, wait)| wait.is_some()), "the app gets an event");
 
     // A later process goes on with it.
     let mut later = Stage::without_account(stage.store.clone(), stage.now, 3);
@@ -343,7 +347,7 @@ fn a_log_out_at_a_gateway_that_was_left_and_stays_down_is_tried_for_thirty_days(
 }
 
 #[test]
-fn a_log_out_that_a_left_gateway_refuses_for_the_password_stays_stored_and_is_never_told_as_done() {
+fn a_log_out_whose_password_a_left_gateway_refuses_stays_stored_and_is_never_reported_as_done() {
     let mut stage = two_gateways(Transport::Udp);
     failed_over(&mut stage);
     stage.one();
@@ -354,7 +358,7 @@ fn a_log_out_that_a_left_gateway_refuses_for_the_password_stays_stored_and_is_ne
     stage.advance(Duration::ZERO);
     while let Some(asked) = stage.sent.pop_front() {
         wrong += 1;
-        assert!(wrong < 9, "it is no guessing");
+        assert!(wrong < 9, "this is not a guess");
         stage.reply(&asked, 401, &[&CHALLENGE.replace("n1", &format!("w{wrong}"))]);
     }
     assert_eq!(last_opened(&stage), "a.example");
@@ -365,7 +369,7 @@ fn a_log_out_that_a_left_gateway_refuses_for_the_password_stays_stored_and_is_ne
 }
 
 #[test]
-fn what_another_gateway_says_of_a_removal_does_not_bind_the_one_that_holds_it() {
+fn another_gateways_response_to_a_removal_does_not_count_for_the_gateway_with_the_binding() {
     let mut stage = two_gateways(Transport::Udp);
     let first = stage.register();
     grant(&mut stage, &first);
@@ -382,7 +386,7 @@ fn what_another_gateway_says_of_a_removal_does_not_bind_the_one_that_holds_it() 
 }
 
 #[test]
-fn what_the_app_asks_for_comes_before_a_removal_that_is_due() {
+fn a_command_of_the_app_goes_before_a_removal_that_is_due() {
     let mut stage = two_gateways(Transport::Udp);
     failed_over(&mut stage);
     let removal = stage.one();
@@ -397,7 +401,7 @@ fn what_the_app_asks_for_comes_before_a_removal_that_is_due() {
 }
 
 #[test]
-fn who_is_refused_for_good_removes_nothing_at_the_gateway_that_was_left() {
+fn after_a_final_refusal_nothing_is_removed_at_the_left_gateway() {
     let mut stage = two_gateways(Transport::Udp);
     failed_over(&mut stage);
     let removal = stage.one();
@@ -414,7 +418,7 @@ fn who_is_refused_for_good_removes_nothing_at_the_gateway_that_was_left() {
 }
 
 #[test]
-fn a_binding_that_its_removal_elsewhere_may_have_taken_along_is_made_once_more() {
+fn a_binding_is_renewed_if_the_removal_at_the_left_gateway_may_have_removed_it_too() {
     for (push, instance, moved, rebinds) in [
         (None, None, false, true),
         (None, None, true, false),
@@ -448,7 +452,7 @@ fn a_binding_that_its_removal_elsewhere_may_have_taken_along_is_made_once_more()
 }
 
 #[test]
-fn a_push_binding_is_removed_there_as_the_provider_of_the_account_wants_it() {
+fn a_push_binding_at_a_left_gateway_is_removed_in_the_accounts_dialect() {
     for (way, same) in [(Removal::SameBinding, true), (Removal::WithoutPrid, false)] {
         let mut config = push_config(Provider::Fcm, &[Dialect::Rfc8599]);
         config.removal = way;
@@ -469,7 +473,7 @@ fn a_push_binding_is_removed_there_as_the_provider_of_the_account_wants_it() {
 }
 
 #[test]
-fn only_what_was_removed_there_is_bound_again() {
+fn only_a_confirmed_removal_at_the_left_gateway_leads_to_a_new_binding() {
     for (code, rebinds) in [(200, true), (300, false), (404, false)] {
         let mut stage = two_gateways(Transport::Tcp);
         failed_over(&mut stage);
@@ -489,7 +493,7 @@ fn only_what_was_removed_there_is_bound_again() {
 }
 
 #[test]
-fn nothing_is_taken_back_where_a_redirect_led() {
+fn nothing_is_removed_at_the_target_of_a_redirect() {
     let mut stage = two_gateways(Transport::Tcp);
     let first = stage.register();
     stage.reply(&first, 302, &["Contact: <sip:a.example:5099;transport=tcp>"]);
@@ -504,7 +508,7 @@ fn nothing_is_taken_back_where_a_redirect_led() {
 }
 
 #[test]
-fn the_dns_may_choose_the_transport_to_the_gateway_that_was_left() {
+fn the_dns_may_choose_the_transport_to_a_left_gateway() {
     let mut stage = Stage::new(
         account(|config| {
             config.gateways = vec!["a.example:5060".into(), "b.example:5060".into()];
@@ -542,7 +546,7 @@ fn the_dns_may_choose_the_transport_to_the_gateway_that_was_left() {
 }
 
 #[test]
-fn the_gateway_that_was_left_hears_large_requests_over_tcp_or_if_it_takes_no_tcp_over_udp() {
+fn large_requests_to_a_left_gateway_go_over_tcp_or_over_udp_if_it_takes_no_tcp() {
     for (takes_tcp, over) in [(true, "TCP"), (false, "UDP")] {
         let (mut config, push) = settings(Transport::Udp);
         config.user_agent = Some("x".repeat(200));
@@ -565,8 +569,8 @@ fn the_gateway_that_was_left_hears_large_requests_over_tcp_or_if_it_takes_no_tcp
     }
 }
 
-/// Registers at the first gateway, and fails over to the second with another token and another Contact. Returns the first
-/// REGISTER at either.
+/// Registers at the first gateway, and fails over to the second one with another token and another Contact. Returns the
+/// first REGISTER at each.
 fn moved_with_a_new_token(stage: &mut Stage) -> (Sent, Sent) {
     let first = stage.register();
     grant(stage, &first);
@@ -579,7 +583,7 @@ fn moved_with_a_new_token(stage: &mut Stage) -> (Sent, Sent) {
     (first, second)
 }
 
-/// Takes the request that takes the binding of `first` back from the first gateway.
+/// Takes the request that removes the binding of `first` at the first gateway.
 #[track_caller]
 fn taken_back(stage: &mut Stage, first: &Sent) {
     let removal = stage.one();
@@ -589,7 +593,7 @@ fn taken_back(stage: &mut Stage, first: &Sent) {
 }
 
 #[test]
-fn what_another_gateway_says_of_a_former_token_does_not_bind_the_one_that_pushes_to_it() {
+fn another_gateways_response_about_a_former_token_does_not_count_for_the_one_that_pushes_to_it() {
     for code in [200, 403] {
         let mut stage = two_gateways(Transport::Udp);
         let (first, vacates) = moved_with_a_new_token(&mut stage);
@@ -607,7 +611,7 @@ fn what_another_gateway_says_of_a_former_token_does_not_bind_the_one_that_pushes
 }
 
 #[test]
-fn a_former_token_is_vacated_at_its_gateway_if_the_other_one_took_no_binding() {
+fn a_former_token_is_removed_at_its_own_gateway_if_the_other_one_accepted_no_binding() {
     for code in [200, 503] {
         let mut stage = two_gateways(Transport::Udp);
         let (first, vacates) = moved_with_a_new_token(&mut stage);
@@ -624,7 +628,7 @@ fn a_former_token_is_vacated_at_its_gateway_if_the_other_one_took_no_binding() {
 }
 
 #[test]
-fn a_log_out_while_a_former_token_is_vacated_elsewhere_reaches_the_gateway_that_pushes_to_it() {
+fn a_log_out_while_another_gateway_removes_a_former_token_reaches_the_one_that_pushes_to_it() {
     for code in [200, 403] {
         let mut stage = two_gateways(Transport::Udp);
         let (first, vacates) = moved_with_a_new_token(&mut stage);
@@ -640,7 +644,7 @@ fn a_log_out_while_a_former_token_is_vacated_elsewhere_reaches_the_gateway_that_
 }
 
 #[test]
-fn a_gateway_that_reads_one_contact_only_does_not_speak_for_the_one_that_was_left() {
+fn a_gateway_that_reads_only_one_contact_does_not_count_for_the_left_one() {
     let (account, _) = settings(Transport::Udp);
     let mut stage = Stage::new(account, rfc8599());
     stage.set_token(fcm("a:1"));
@@ -654,7 +658,7 @@ fn a_gateway_that_reads_one_contact_only_does_not_speak_for_the_one_that_was_lef
 }
 
 #[test]
-fn a_gateway_that_is_returned_to_with_another_contact_loses_the_one_that_it_still_held() {
+fn returning_to_a_gateway_with_another_contact_removes_the_one_that_it_still_held() {
     for instance in [None, Some("urn:uuid:00000000-0000-1000-8000-000a95a0e128")] {
         for logs_out in [false, true] {
             let (mut config, push) = settings(Transport::Tcp);
@@ -690,7 +694,7 @@ fn a_gateway_that_is_returned_to_with_another_contact_loses_the_one_that_it_stil
 }
 
 #[test]
-fn a_gateway_that_was_left_is_not_asked_while_the_one_in_use_is_waited_for() {
+fn a_left_gateway_is_not_asked_while_the_one_in_use_has_an_open_request() {
     let mut stage = two_gateways(Transport::Tcp);
     failed_over(&mut stage);
     let removal = stage.one();
@@ -698,7 +702,7 @@ fn a_gateway_that_was_left_is_not_asked_while_the_one_in_use_is_waited_for() {
     stage.advance(seconds(30));
     let refresh = stage.register();
     stage.opens = false;
-    // Nothing is heard on a connection of half a minute: the REGISTER waits for another one.
+    // The connection was silent for half a minute, so the REGISTER waits for another one.
     stage.advance(seconds(31));
     assert!(stage.opened.last().is_some_and(|hop| hop.starts_with("b.example")), "{:?}", stage.opened);
     stage.opens = true;
@@ -711,7 +715,7 @@ fn a_gateway_that_was_left_is_not_asked_while_the_one_in_use_is_waited_for() {
 }
 
 #[test]
-fn a_gateway_that_is_returned_to_with_another_token_is_told_to_push_no_more_to_the_old_one() {
+fn returning_to_a_gateway_with_another_token_removes_the_old_one_there() {
     let mut stage = two_gateways(Transport::Tcp);
     let (first, second) = failed_over(&mut stage);
     let removal = stage.one();
@@ -734,7 +738,7 @@ fn a_gateway_that_is_returned_to_with_another_token_is_told_to_push_no_more_to_t
 }
 
 #[test]
-fn a_removal_that_is_too_large_for_udp_goes_over_tcp_though_the_gateway_in_use_is_on_tcp_anyway() {
+fn a_removal_that_is_too_large_for_udp_goes_over_tcp_even_if_the_gateway_in_use_is_on_tcp() {
     let mut stage = Stage::new(
         account(|config| config.gateways = vec!["a.example:5060".into(), "b.example:5060".into()]),
         rfc8599(),
@@ -747,7 +751,7 @@ fn a_removal_that_is_too_large_for_udp_goes_over_tcp_though_the_gateway_in_use_i
         stage.open_up();
         stage.drain();
     };
-    // The first gateway is on TCP while the binding is made, and on UDP when it is to be removed.
+    // The first gateway uses TCP when the binding is made, and UDP when it is removed.
     stage.set_token(fcm(&format!("a:{}", "1".repeat(1200))));
     stage.start_registering();
     came_up_over(&mut stage, Transport::Tcp);
@@ -767,7 +771,7 @@ fn a_removal_that_is_too_large_for_udp_goes_over_tcp_though_the_gateway_in_use_i
 }
 
 #[test]
-fn a_gateway_that_was_left_is_asked_at_its_next_address_beside_the_registration_in_use() {
+fn a_left_gateway_is_asked_at_its_next_address_while_the_registration_goes_on() {
     let mut stage = two_gateways(Transport::Udp);
     failed_over(&mut stage);
     let removal = stage.one();
@@ -776,11 +780,11 @@ fn a_gateway_that_was_left_is_asked_at_its_next_address_beside_the_registration_
     stage.agent.handle_flow_up(removal.flow, stage.local, stage.now);
     stage.drain();
     let again = stage.one();
-    assert_eq!((again.flow, again.header("Expires")), (removal.flow, Some("0")), "nothing is registered for it");
+    assert_eq!((again.flow, again.header("Expires")), (removal.flow, Some("0")), "it leads to no REGISTER");
     stage.reply(&again, 200, &[]);
 }
 
-/// As [`two_gateways`], with RFC 8599, whose token stands in the Contact.
+/// As [`two_gateways`], with RFC 8599, whose token is in the Contact.
 fn two_with_rfc8599() -> Stage {
     let (account, _) = settings(Transport::Udp);
     let mut stage = Stage::new(account, rfc8599());
@@ -788,8 +792,38 @@ fn two_with_rfc8599() -> Stage {
     stage
 }
 
+/// Plays an hour with a left gateway that gives this response to each removal. Then the user logs out, and the gateway in
+/// use removes everything.
+fn told_after_an_hour(stage: &mut Stage, answer: u16) -> Option<Removed> {
+    for _ in 0..60 {
+        while let Some(sent) = stage.sent.pop_front() {
+            if sent.header("Expires") == Some("0") {
+                stage.reply(&sent, answer, &[]);
+            } else {
+                grant_for_long(stage, &sent);
+            }
+        }
+        stage.advance(seconds(60));
+    }
+    stage.log_out();
+    let removal = stage.one();
+    stage.reply(&removal, 200, &[]);
+    how_removed(stage)
+}
+
 #[test]
-fn another_contact_of_ours_that_a_left_gateway_still_lists_is_taken_back_there_too() {
+fn a_log_out_is_proven_only_if_each_left_gateway_confirmed_its_removal() {
+    for (answer, told) in [(200, Removed::Proven), (403, Removed::Accepted)] {
+        let mut stage = two_with_rfc8599();
+        let first = stage.register();
+        grant(&mut stage, &first);
+        refresh_is_refused(&mut stage);
+        assert_eq!(told_after_an_hour(&mut stage, answer), Some(told), "{answer}");
+    }
+}
+
+#[test]
+fn another_contact_of_ours_that_a_left_gateway_lists_is_removed_there_too() {
     for logs_out in [false, true] {
         let mut stage = two_with_rfc8599();
         let (first, second) = failed_over(&mut stage);
@@ -807,7 +841,7 @@ fn another_contact_of_ours_that_a_left_gateway_still_lists_is_taken_back_there_t
         stage.reply(&too, 200, &[]);
         assert_eq!(how_removed(&stage), logs_out.then_some(Removed::Accepted));
         if !logs_out {
-            // It may have been ours after all.
+            // It may be one of ours.
             let bind = stage.one();
             assert_eq!((bind.flow, bind.contact_uri()), (second.flow, second.contact_uri()));
             grant(&mut stage, &bind);
@@ -817,12 +851,12 @@ fn another_contact_of_ours_that_a_left_gateway_still_lists_is_taken_back_there_t
 }
 
 #[test]
-fn what_a_gateway_was_still_to_remove_when_it_was_left_is_taken_back_there() {
+fn a_removal_still_open_when_a_gateway_was_left_is_done_there() {
     let mut stage = two_with_rfc8599();
     let first = stage.register();
     grant_for_long(&mut stage, &first);
     let moved = stage.moved_to(6070);
-    // It holds the old Contact all the same, and goes away before it is asked again.
+    // It still holds the old Contact, and goes down before it is asked again.
     let list = [first.contact_uri(), moved.contact_uri()].map(|uri| format!("Contact: <{uri}>;expires=7200"));
     stage.reply(&moved, 200, &[&list[0], &list[1]]);
     let again = stage.one();
@@ -846,7 +880,7 @@ fn what_a_gateway_was_still_to_remove_when_it_was_left_is_taken_back_there() {
 }
 
 #[test]
-fn a_later_process_takes_it_back_where_this_one_dies() {
+fn after_a_kill_a_later_process_does_the_removal() {
     let mut stage = two_with_rfc8599();
     let (first, _) = failed_over(&mut stage);
     let removal = stage.one();
@@ -865,7 +899,7 @@ fn a_later_process_takes_it_back_where_this_one_dies() {
 }
 
 #[test]
-fn what_the_gateway_in_use_lists_as_well_is_not_left_behind() {
+fn a_binding_removed_through_a_left_gateway_is_renewed_where_both_share_a_registrar() {
     let mut stage = two_with_rfc8599();
     let first = stage.register();
     grant_for_long(&mut stage, &first);
@@ -877,7 +911,7 @@ fn what_the_gateway_in_use_lists_as_well_is_not_left_behind() {
     stage.reply(&second, 200, &[&list]);
     let removal = stage.one();
     assert_eq!((last_opened(&stage), removal.contact_uri()), ("a.example", first.contact_uri()));
-    // They share a registrar, which lists the one in use.
+    // They share a registrar, which also lists the Contact in use.
     stage.reply(&removal, 200, &[&list]);
     let bind = stage.one();
     assert_eq!((bind.flow, bind.header("Expires")), (second.flow, Some("600")));
@@ -886,7 +920,7 @@ fn what_the_gateway_in_use_lists_as_well_is_not_left_behind() {
 }
 
 #[test]
-fn a_left_gateway_that_keeps_a_contact_whatever_it_is_asked_is_not_asked_on_and_on() {
+fn a_left_gateway_that_never_removes_a_contact_is_not_asked_for_ever() {
     let mut stage = two_with_rfc8599();
     let (first, second) = failed_over(&mut stage);
     let kept = format!("Contact: <{}>;expires=500", first.contact_uri().replace("5070", "4444"));
@@ -907,7 +941,7 @@ fn a_left_gateway_that_keeps_a_contact_whatever_it_is_asked_is_not_asked_on_and_
 }
 
 #[test]
-fn a_left_gateway_that_refused_once_is_asked_again_however_often_the_binding_is_renewed() {
+fn a_left_gateway_that_refused_once_is_asked_again_even_if_the_binding_is_often_renewed() {
     let mut stage = two_gateways(Transport::Tcp);
     failed_over(&mut stage);
     let removal = stage.one();
@@ -929,7 +963,7 @@ fn a_left_gateway_that_refused_once_is_asked_again_however_often_the_binding_is_
 }
 
 #[test]
-fn what_a_gateway_may_have_bound_before_it_is_asked_for_one_contact_only_is_taken_back_there() {
+fn a_contact_that_a_one_contact_gateway_may_have_bound_earlier_is_removed_there() {
     for killed in [false, true] {
         let mut stage = two_with_rfc8599();
         let unanswered = stage.register();
@@ -956,7 +990,7 @@ fn what_a_gateway_may_have_bound_before_it_is_asked_for_one_contact_only_is_take
 }
 
 #[test]
-fn a_log_out_at_a_gateway_that_held_an_older_binding_names_it_again_while_it_is_listed() {
+fn a_log_out_names_an_older_binding_again_as_long_as_the_gateway_lists_it() {
     let (account, _) = settings(Transport::Tcp);
     let mut stage = Stage::new(account, None);
     let first = stage.register();
@@ -973,7 +1007,7 @@ fn a_log_out_at_a_gateway_that_held_an_older_binding_names_it_again_while_it_is_
     stage.reply(&here, 503, &[]);
     let back = stage.one();
     assert_eq!((last_opened(&stage), back.contact_uri()), ("a.example", second.contact_uri()));
-    // It still holds what was bound first, which nothing but its address tells to be ours.
+    // It still holds the first binding, and only the address shows that it is ours.
     stage.reply(&back, 200, &[&format!("Contact: <{}>;expires=500", first.contact_uri())]);
     let again = stage.one();
     assert!(again.flow == back.flow && again.removed().contains(&first.contact_uri()), "{again:?}");

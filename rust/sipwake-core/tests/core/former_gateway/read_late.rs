@@ -1,4 +1,4 @@
-//! Gateways that were left, told of by a record that could not be read at first.
+//! Left gateways that are named in a record which could not be read at first.
 
 use sipwake_core::account::Account;
 use sipwake_core::push::Push;
@@ -30,7 +30,7 @@ fn unlock(stage: &mut Stage) {
     stage.drain();
 }
 
-/// Registers at the second gateway, since the first one refuses.
+/// Registers at the second gateway, because the first one refuses.
 fn registered_at_the_second(stage: &mut Stage) -> Sent {
     let refused = stage.register();
     stage.reply(&refused, 503, &[]);
@@ -41,7 +41,7 @@ fn registered_at_the_second(stage: &mut Stage) -> Sent {
 }
 
 #[test]
-fn a_record_that_is_read_while_a_left_gateway_is_asked_puts_no_second_register_in_flight() {
+fn a_record_read_during_a_removal_at_a_left_gateway_starts_no_second_register() {
     let mut earlier = two_gateways(Transport::Udp);
     let bound = earlier.register();
     grant_for_long(&mut earlier, &bound);
@@ -60,7 +60,7 @@ fn a_record_that_is_read_while_a_left_gateway_is_asked_puts_no_second_register_i
 }
 
 #[test]
-fn a_log_out_before_the_record_was_read_reaches_the_gateway_that_it_tells_of_also_after_a_kill() {
+fn a_log_out_before_the_record_is_read_reaches_the_gateway_named_in_it_even_after_a_kill() {
     let mut earlier = two_gateways(Transport::Udp);
     let bound = earlier.register();
     grant_for_long(&mut earlier, &bound);

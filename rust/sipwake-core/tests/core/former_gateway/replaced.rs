@@ -17,7 +17,7 @@ fn bound_at(config: AccountConfig) -> (Stage, Sent) {
     (stage, bound)
 }
 
-/// Answers what is sent until the former place is told. Returns the removal.
+/// Answers what is sent until the former server gets its removal. Returns the removal.
 #[track_caller]
 fn taken_back_at(stage: &mut Stage, host: &str) -> Sent {
     while let Some(sent) = stage.sent.pop_front() {
@@ -26,11 +26,11 @@ fn taken_back_at(stage: &mut Stage, host: &str) -> Sent {
         }
         stage.ok(&sent, &[]);
     }
-    panic!("{host} is not told: {:?}", stage.opened);
+    panic!("{host} gets no message: {:?}", stage.opened);
 }
 
 #[test]
-fn a_single_gateway_that_another_takes_the_place_of_is_told_to_forget_us() {
+fn a_gateway_that_the_settings_replace_gets_the_removal() {
     let places = [
         through("gw2.example:5080"),
         account(|config| config.outbound_proxy = Some("proxy.example".into())),
@@ -53,7 +53,7 @@ fn a_single_gateway_that_another_takes_the_place_of_is_told_to_forget_us() {
 }
 
 #[test]
-fn a_server_that_another_takes_the_place_of_while_the_app_is_not_running_is_told_too() {
+fn a_server_replaced_while_the_app_is_not_running_gets_the_removal_too() {
     let (stage, bound) =
         bound_at(account(|config| config.outbound_proxy = Some("sip:one.example;transport=tcp".into())));
     let mut later = stage.restart(through("gw2.example"), mpush());
@@ -65,7 +65,7 @@ fn a_server_that_another_takes_the_place_of_while_the_app_is_not_running_is_told
 }
 
 #[test]
-fn one_gateway_of_two_that_is_named_no_more_is_told() {
+fn a_gateway_dropped_from_the_settings_gets_the_removal() {
     let mut stage = two_gateways(sipwake_core::account::Transport::Udp);
     let (first, _) = failed_over(&mut stage);
     stage.all();
@@ -77,7 +77,7 @@ fn one_gateway_of_two_that_is_named_no_more_is_told() {
 }
 
 #[test]
-fn a_log_out_after_the_gateway_was_replaced_waits_for_the_one_that_holds_the_binding() {
+fn a_log_out_after_a_gateway_was_replaced_waits_for_the_one_with_the_binding() {
     let (mut stage, bound) = bound_at(through("gw1.example"));
     stage.opens = false;
     stage.add(through("gw2.example"), mpush());
@@ -92,7 +92,7 @@ fn a_log_out_after_the_gateway_was_replaced_waits_for_the_one_that_holds_the_bin
 }
 
 #[test]
-fn a_gateway_that_is_named_otherwise_and_leads_to_the_same_place_is_the_same() {
+fn a_gateway_written_differently_that_leads_to_the_same_address_is_the_same() {
     let (mut stage, _) = bound_at(through("gw1.example:5060"));
     stage.add(through("sip:gw1.example:5060"), mpush());
     stage.advance(seconds(60));
@@ -100,12 +100,12 @@ fn a_gateway_that_is_named_otherwise_and_leads_to_the_same_place_is_the_same() {
 }
 
 #[test]
-fn nothing_goes_in_the_clear_to_a_former_place_of_an_account_that_wants_tls_only() {
+fn an_account_that_wants_tls_sends_nothing_in_the_clear_to_a_former_server() {
     let secure = |config: &mut AccountConfig| config.registrar = Some("sips:example.com".into());
     let mut stage = Stage::new(account(secure), rfc8599());
     stage.set_token(fcm("a:1"));
     stage.registered();
-    // A record that names a place in the clear, as another version of the app may have written it.
+    // A record that names a server in the clear, as another version of the app may have written it.
     let key = sipwake_core::snapshot::binding_key(&stage.key);
     assert!(String::from_utf8_lossy(&stage.store[&key]).contains("sips:example.com"));
     let moved = |config: &mut AccountConfig| {

@@ -1,16 +1,16 @@
-//! Several gateways that were left, and one that is asked several times.
+//! Several left gateways, and one that is asked several times.
 
 use super::*;
 
-/// The gateway in use refuses; returns the REGISTER at the next one.
+/// The gateway in use refuses. Returns the REGISTER at the next one.
 fn moves_on(stage: &mut Stage) -> Sent {
     let refused = stage.register();
     stage.reply(&refused, 503, &[]);
     stage.one()
 }
 
-/// Registers at the first gateway, then at the second, which the first one does not hear of, then at the third. Returns these
-/// three, and the removal at the second one, unanswered.
+/// Registers at the first gateway, at the second one, which the first one does not learn about, and at the third one. Returns
+/// these three requests, and the unanswered removal at the second gateway.
 fn moved_twice(stage: &mut Stage) -> ([Sent; 3], Sent) {
     let first = stage.register();
     grant_for_long(stage, &first);
@@ -34,7 +34,7 @@ fn three_gateways() -> (AccountConfig, Option<PushConfig>) {
 }
 
 #[test]
-fn each_of_the_gateways_that_were_left_is_asked_the_last_one_first() {
+fn every_left_gateway_is_asked_the_last_one_first() {
     for killed in [false, true] {
         let (account, push) = three_gateways();
         let mut stage = Stage::new(account, push);
@@ -61,7 +61,7 @@ fn each_of_the_gateways_that_were_left_is_asked_the_last_one_first() {
 }
 
 #[test]
-fn of_too_many_gateways_that_were_left_the_first_is_left_to_the_expiry_of_its_binding() {
+fn of_too_many_left_gateways_the_first_ones_binding_is_left_to_expire() {
     let (mut config, push) = settings(Transport::Udp);
     config.gateways = ["a", "b", "c", "d", "e", "f"].map(|name| format!("{name}.example:5060")).to_vec();
     let mut stage = Stage::new(config, push);
@@ -86,7 +86,7 @@ fn of_too_many_gateways_that_were_left_the_first_is_left_to_the_expiry_of_its_bi
 }
 
 #[test]
-fn of_two_gateways_that_were_left_one_that_is_down_keeps_nobody_from_asking_the_other() {
+fn a_left_gateway_that_is_down_does_not_delay_the_removal_at_another() {
     let (account, push) = three_gateways();
     let mut stage = Stage::new(account, push);
     stage.set_token(fcm("a:1"));
@@ -99,7 +99,7 @@ fn of_two_gateways_that_were_left_one_that_is_down_keeps_nobody_from_asking_the_
 }
 
 #[test]
-fn a_log_out_is_told_to_a_gateway_that_was_down_three_times() {
+fn a_log_out_is_sent_to_a_gateway_that_was_down_three_times() {
     let mut stage = two_gateways(Transport::Udp);
     let first = stage.register();
     grant_for_long(&mut stage, &first);
@@ -120,7 +120,7 @@ fn a_log_out_is_told_to_a_gateway_that_was_down_three_times() {
 }
 
 #[test]
-fn a_passing_trouble_at_the_gateway_that_was_left_is_no_reason_to_leave_the_binding_there() {
+fn a_passing_failure_of_a_left_gateway_does_not_leave_the_binding_there() {
     for code in [400, 408, 480, 500, 503] {
         let mut stage = two_gateways(Transport::Udp);
         let (first, _) = failed_over(&mut stage);
@@ -133,7 +133,7 @@ fn a_passing_trouble_at_the_gateway_that_was_left_is_no_reason_to_leave_the_bind
 }
 
 #[test]
-fn a_wall_clock_that_was_set_ahead_is_no_reason_to_leave_the_binding_there() {
+fn a_wall_clock_set_ahead_does_not_leave_the_binding_there() {
     let mut stage = two_gateways(Transport::Udp);
     let first = stage.register();
     grant(&mut stage, &first);

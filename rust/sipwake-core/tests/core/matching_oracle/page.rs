@@ -1,14 +1,15 @@
-//! The matching as `docs/calls.md` tells it, and nothing else: written from that page alone, before the client's code was read. It knows no type of the client's.
+//! The matching rules of `docs/calls.md` and nothing else. This was written from that page alone, before anybody read the client's code. It uses none of the
+//! client's types.
 
-/// What one side, a push or an INVITE, says of who calls and which call it is.
+/// What one side, a push or an INVITE, says about the caller and the call.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Side {
     pub(super) call_id: Option<String>,
     pub(super) vendor_id: Option<String>,
     pub(super) numbers: Vec<String>,
-    /// Users that are no numbers, and names.
+    /// Users that are not numbers, and names.
     pub(super) words: Vec<String>,
-    /// It says that the caller does not want to be known.
+    /// It says that the caller wants to stay anonymous.
     pub(super) anonymous: bool,
 }
 
@@ -191,19 +192,19 @@ impl Call {
     }
 }
 
-/// What comes of a push or an INVITE; the row by which, for whoever reads a failure.
+/// The result for a push or an INVITE, and the row that it comes from, for the reader of a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {
     New(usize),
     Joins(usize),
-    /// An INVITE that is refused, or a push that stays silent: the call is over.
+    /// The call has ended: its INVITE is refused, or its push stays silent.
     Over,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Page {
     calls: Vec<Call>,
-    /// Ids of cancel pushes that nobody had.
+    /// Ids of cancel pushes that matched no call.
     cancelled: Vec<Side>,
 }
 
@@ -362,7 +363,7 @@ impl Page {
         Outcome::New(self.calls.len() - 1)
     }
 
-    /// A cancel push: the call that ends.
+    /// A cancel push and the call that it ends.
     pub(super) fn cancel_push(
         &mut self,
         cancel: Side,
@@ -371,7 +372,7 @@ impl Page {
     ) -> (Option<usize>, &'static str) {
         if let Some(at) = self.newest(|call| call.under_way() && call.shares_an_id(&cancel)) {
             let call = &self.calls[at];
-            // The flows of these tests stay up: C2 never fits.
+            // The flows of these tests stay up, so C2 never applies.
             let ends = match &call.invite {
                 None => true,
                 Some(invite) => call.life == Life::Ringing && call.push.is_some() && invite.shares_an_id(&cancel),
@@ -402,7 +403,7 @@ impl Page {
         (None, "C7")
     }
 
-    /// The push of an announced call reaches the client only now.
+    /// The client handles the push of an announced call.
     pub(super) fn reached(&mut self, at: usize) {
         if self.calls[at].invite.is_none() {
             self.calls[at].order = self.next();

@@ -1,4 +1,4 @@
-// Stands in for androidx.activity, which is not on Maven Central, while the sample is compiled. Never ships.
+// Replaces androidx.activity, which is not on Maven Central, when the sample is compiled. It is never shipped.
 
 package androidx.activity
 

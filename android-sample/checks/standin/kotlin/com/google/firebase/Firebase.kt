@@ -1,4 +1,4 @@
-// Stands in for the parts of Firebase that only an app needs, while the sample is compiled. Never ships.
+// Replaces the parts of Firebase that only an app needs, when the sample is compiled. It is never shipped.
 
 package com.google.firebase
 

@@ -5,9 +5,9 @@ import dev.sipwake.android.PlatformResolver
 import dev.sipwake.android.PlatformTrust
 import java.security.cert.X509Certificate
 
-// The archive may be used on a desktop, too: there are no classes of Android's then.
+// The archive may be used on a desktop, too. Android's classes are missing there.
 
-/** What judges certificates if the app's options name nothing. Null without Android's classes. */
+/** Returns the judge of certificates for apps whose options name none. Null without Android's classes. */
 internal fun systemTrust(): ServerTrust? = if (onAndroid("android.net.http.X509TrustManagerExtensions")) SystemTrust() else null
 
 /** Android's resolver knows SRV and NAPTR records from Android 10 on. */
@@ -25,7 +25,7 @@ private fun onAndroid(name: String): Boolean = try {
     false
 }
 
-/** Asks for Android's trust manager at the first certificate: a wake-up over UDP or TCP does without. */
+/** Asks for Android's trust manager only at the first certificate, because a wake-up over UDP or TCP does not need it. */
 private class SystemTrust : ServerTrust {
     private val platform by lazy { PlatformTrust() }
 

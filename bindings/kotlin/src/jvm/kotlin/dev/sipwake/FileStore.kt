@@ -28,9 +28,9 @@ import java.nio.file.attribute.UserPrincipal
  * owners and permissions, only the owner can use the folder and the files. It follows no links, and refuses a folder that others may write
  * to. This protects against other users of the computer, not against programs of the same user.
  *
- * One client at a time has the folder; it is free again once the store is closed or the process ends.
+ * Only one client at a time can use the folder. When the store is closed or the process ends, another client can use it.
  *
- * @throws IOException if the folder cannot be made, is another client's, or belongs to others or may be written to by them
+ * @throws IOException if the folder cannot be made, if another client uses it, or if it belongs to others or they may write to it
  */
 public class FileStore(private val folder: Path) : StateStore, AutoCloseable {
     private val hasOwners = "posix" in folder.fileSystem.supportedFileAttributeViews()
@@ -55,7 +55,7 @@ public class FileStore(private val folder: Path) : StateStore, AutoCloseable {
     override fun load(key: String): ByteArray? {
         val file = file(key)
         try {
-            // A pipe instead of a file would block for ever.
+            // A pipe instead of a file would block forever.
             if (!Files.readAttributes(file, BasicFileAttributes::class.java, NOFOLLOW_LINKS).isRegularFile) throw IOException("$file is no file")
             if (owner != null) checkOwner(file, owner)
             return Files.newInputStream(file, READ, NOFOLLOW_LINKS).use { it.readAllBytes() }
@@ -91,7 +91,7 @@ public class FileStore(private val folder: Path) : StateStore, AutoCloseable {
     private fun owners(permissions: String): Array<FileAttribute<*>> =
         if (hasOwners) arrayOf(PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString(permissions))) else emptyArray()
 
-    /** What somebody put there while they could is not read. */
+    /** Refuses a file that somebody else put there while they could. */
     private fun checkOwner(file: Path, owner: UserPrincipal) {
         val known = Files.readAttributes(file, PosixFileAttributes::class.java, NOFOLLOW_LINKS)
         if (known.owner() != owner || OTHERS_WRITE in known.permissions()) {

@@ -1,7 +1,7 @@
 package dev.sipwake
 
-/** Nobody is asked on a desktop: the library has Mozilla's list there. */
+/** On a desktop there is no other judge, because the library has Mozilla's list there. */
 internal fun systemTrust(): ServerTrust? = null
 
-/** Java has no interface for SRV records but JNDI, which few JVMs still have. */
+/** Java's only interface for SRV records is JNDI, which few JVMs still have. */
 internal fun systemResolver(): Resolver? = null

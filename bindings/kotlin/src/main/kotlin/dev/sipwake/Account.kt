@@ -11,7 +11,7 @@ import dev.sipwake.ffi.Transport as FfiTransport
 import dev.sipwake.ffi.UpperServer as FfiUpperServer
 import dev.sipwake.ffi.accountId as ffiAccountId
 
-/** Names an account in every client and event: 16 hexadecimal digits, the same across restarts. */
+/** The id of an account in every client and event: 16 hexadecimal digits, the same across restarts. */
 @JvmInline
 public value class AccountId(public val value: String) {
     override fun toString(): String = value
@@ -56,24 +56,27 @@ public enum class DigestAlgorithm {
  */
 public data class UpperServer(val server: String? = null, val proxy: String? = null, val domain: String? = null)
 
-/** What happened to a token. */
+/** What the client did with a token. */
 public enum class TokenOutcome {
-    /** It is stored, and sent if it is new. */
+    /** It is stored, and it is sent if it is new. */
     TAKEN,
 
-    /** It is sent if it is new, but the store is shut or fails: [SipWakeEvent.Durable] tells when it is stored. */
+    /** It is sent if it is new, but the store is shut or fails. [SipWakeEvent.Durable] tells when it is stored. */
     NOT_YET_DURABLE,
 
-    /** It was empty or `null`: the good token that may be there stays. */
+    /** It was empty or `null`. If there is a good token, it stays. */
     IGNORED,
 }
 
-/** Whether what the app asked for outlives the process. */
+/** Whether a command of the app survives the end of the process. */
 public enum class Kept {
     /** It is stored. */
     DURABLE,
 
-    /** It is done, but the store is shut or fails: a kill now would lose it. [SipWakeEvent.Durable] tells when it is stored. */
+    /**
+     * The command is carried out, but the store is shut or fails, so a kill now would lose it. [SipWakeEvent.Durable] tells when it
+     * is stored.
+     */
     NOT_YET_DURABLE,
 }
 
@@ -90,9 +93,9 @@ public sealed interface Credentials {
     public data class Hashes(val hashes: List<RealmHa1>) : Credentials
 }
 
-/** `H(username ":" realm ":" password)` for one realm: as good as the password there, useless elsewhere. */
+/** `H(username ":" realm ":" password)` for one realm. In that realm it works like the password; elsewhere it is useless. */
 public class RealmHa1(
-    /** The realm that went into the hash, compared exactly. */
+    /** The realm that went into the hash. It is compared exactly. */
     public val realm: String,
     /** The hash. */
     public val algorithm: DigestAlgorithm,
@@ -107,35 +110,36 @@ public class RealmHa1(
 }
 
 /**
- * The settings of an account. It is checked when the client gets it.
+ * The settings of an account. The client checks them when it gets them.
  *
  * @property aor the address of record, `sip:alice@example.com` or `alice@example.com`
  * @property credentials how the user proves who they are
  * @property displayName the name shown to others
- * @property authUser the user name of the digest answer; the AOR's user part when absent
- * @property registrar the registrar's URI; the AOR's domain when absent
+ * @property authUser the user name for the digest. The default is the AOR's user part
+ * @property registrar the registrar's URI. The default is the AOR's domain
  * @property outboundProxy a proxy that every request is sent to (RFC 3261 section 8.1.2), as a URI
  * @property gateways push gateways in order of preference, as URIs or `host:port`
  * @property upper the server behind the gateway
- * @property realm the realm of the upper server, for `X-PIID`; learnt from its challenge when absent
- * @property transport the transport, where no URI names one
- * @property expires the lifetime asked for; at least one second. The default is a day, because a phone can sleep for hours
- * @property userAgent the `User-Agent` header; left out when absent
+ * @property realm the realm of the upper server, for `X-PIID`. If it is null, the client learns it from the challenge
+ * @property transport the transport, if no URI names one
+ * @property expires the lifetime to ask for, at least one second. The default is a day, because a phone can sleep for hours
+ * @property userAgent the `User-Agent` header. Null leaves it out
  * @property instanceId the instance id of RFC 5626, a URN such as `urn:uuid:…`, always the same for one installation
- * @property keepAlive the time between keep-alives on an idle flow (RFC 5626 section 3.5); none are sent when absent
- * @property allowCleartextSecrets lets `X-PIID`, as good as the password, leave over a transport that others can read
- * @property minimumDigest the weakest hash that a challenge may ask for; if absent, any is accepted, except on a network where the same
- *   realm asked for more before
- * @property requireServerProof takes no 2xx for a success unless the server proves that it knows the password (`rspauth`)
- * @property ignoreChallengesInCalls answers no challenge to a request inside a call, which may come from the caller
- * @property sendPiid whether `X-PIID` is sent; if absent, it is sent if a gateway or server of Mizutech's is configured: by a mode, by
+ * @property keepAlive the time between keep-alives on an idle flow (RFC 5626 section 3.5). Null sends none
+ * @property allowCleartextSecrets allows `X-PIID`, which works like the password, over a transport that others can read
+ * @property minimumDigest the weakest hash that a challenge may ask for. Null accepts any hash, except on a network where the same
+ *   realm asked for a stronger one before
+ * @property requireServerProof takes a 2xx for a success only if the server proves that it knows the password (`rspauth`)
+ * @property ignoreChallengesInCalls answers no challenge to a request inside a call, because it may come from the caller
+ * @property sendPiid whether `X-PIID` is sent. Null sends it if a gateway or a server by Mizutech is configured: by a mode, by
  *   [upper], or by [gateways] with push settings that name the `X-MPUSH` dialect
- * @property sendPushKey sends this phone's key for sealed pushes in each REGISTER that binds a token, as `X-Push-Key`: over TLS, to a host
- *   in this configuration, and never to a redirect's target. Every hop that sees it can forge sealed pushes
- * @property sealedPushesOnly believes no word of a push that neither the app's decryptor nor the phone's own key opened. Such a push
- *   registers like one without content, and announces and ends no call
- * @property followObservedAddress registers the address that the server saw us at (RFC 3581) once it differs from our own: for servers that
- *   send calls to the Contact itself, whatever they saw; not for WebSocket, whose Contact is not an address
+ * @property sendPushKey sends this phone's key for sealed pushes, as `X-Push-Key`, in each REGISTER that binds a token. It goes out
+ *   only over TLS and to a host in this configuration, never to a redirect's target. Every hop that sees the key can forge sealed
+ *   pushes
+ * @property sealedPushesOnly trusts the content of a push only if the app's decryptor or the phone's own key opened it. Any other
+ *   push registers like one without content, and announces and ends no call
+ * @property followObservedAddress registers the address that the server saw (RFC 3581) if it differs from ours. This is for servers
+ *   that send calls to the Contact itself. It does nothing for WebSocket, whose Contact is not an address
  */
 public data class AccountConfig(
     val aor: String,
@@ -164,9 +168,9 @@ public data class AccountConfig(
     public constructor(aor: String, password: String) : this(aor, Credentials.Password(password))
 
     /**
-     * Returns the account's id, which depends on its AOR and registrar alone.
+     * Returns the account's id, which depends only on its AOR and registrar.
      *
-     * @throws SipWakeException of the kind [ErrorKind.INVALID_FIELD] when the account cannot be used
+     * @throws SipWakeException of the kind [ErrorKind.INVALID_FIELD] if the account cannot be used
      */
     public fun id(): AccountId = translating { AccountId(ffiAccountId(toFfi())) }
 
@@ -211,8 +215,8 @@ private fun seconds(duration: Duration): UInt = duration.inWholeSeconds.coerceIn
  * An account with its push settings.
  *
  * @property account the account
- * @property push its push settings; without them it registers without push
- * @property mode one of Mizutech's push modes: it sets the dialects and, for a gateway, where the account registers
+ * @property push its push settings. Without them it registers without push
+ * @property mode one of Mizutech's push modes. It sets the dialects and, for a gateway, also where the account registers
  */
 public data class AccountSetup(
     val account: AccountConfig,

@@ -2,8 +2,8 @@ package dev.sipwake
 
 import kotlin.time.Duration.Companion.seconds
 
-// For Java, which has neither named arguments nor Kotlin's Duration; and for binaries that must outlive a version of the SDK
-// (docs/stability.md): constructors get further parameters at their end, builders get further functions.
+// Java has neither named arguments nor Kotlin's Duration, and some binaries must outlive a version of the SDK
+// (docs/stability.md). Constructors get new parameters at their end. Builders get new functions.
 
 /**
  * Builds an [AccountSetup]. Each function returns the builder. The defaults are those of [AccountConfig].
@@ -16,7 +16,7 @@ public class AccountBuilder(aor: String, credentials: Credentials) {
     private var push: PushConfig? = null
     private var mode: PushMode? = null
 
-    /** As the other one, with a password. */
+    /** The same with a password. */
     public constructor(aor: String, password: String) : this(aor, Credentials.Password(password))
 
     /** See [AccountConfig.displayName]. */
@@ -79,18 +79,18 @@ public class AccountBuilder(aor: String, credentials: Credentials) {
     /** See [AccountConfig.sealedPushesOnly]. */
     public fun sealedPushesOnly(only: Boolean): AccountBuilder = set { account = account.copy(sealedPushesOnly = only) }
 
-    /** See [PushConfig.provider] and [PushConfig.packageName]. Keeps what else was said of push. */
+    /** See [PushConfig.provider] and [PushConfig.packageName]. The other push settings stay. */
     public fun push(provider: Provider, packageName: String): AccountBuilder = set {
         push = push?.copy(provider = provider, packageName = packageName) ?: PushConfig(provider, packageName)
     }
 
-    /** All push settings. */
+    /** Sets all push settings. */
     public fun push(config: PushConfig): AccountBuilder = set { push = config }
 
     /** See [AccountSetup.mode]. */
     public fun mode(mode: PushMode): AccountBuilder = set { this.mode = mode }
 
-    /** Returns the account. It is checked when the client gets it. */
+    /** Returns the account. The client checks it when it gets it. */
     public fun build(): AccountSetup = AccountSetup(account, push, mode)
 
     private inline fun set(change: () -> Unit): AccountBuilder {
@@ -111,6 +111,7 @@ public class OptionsBuilder {
     private var probing: GatewayProbe? = null
     private var resolver: Resolver? = null
     private var refuseWildcards = false
+    private var recordForReplay: Int? = null
 
     /** See [ClientOptions.serverTrust]. */
     public fun serverTrust(trust: ServerTrust): OptionsBuilder = set { serverTrust = trust }
@@ -142,9 +143,13 @@ public class OptionsBuilder {
     /** See [ClientOptions.refuseWildcards]. */
     public fun refuseWildcards(refuse: Boolean): OptionsBuilder = set { refuseWildcards = refuse }
 
+    /** See [ClientOptions.recordForReplay]. */
+    public fun recordForReplay(cap: Int): OptionsBuilder = set { recordForReplay = cap }
+
     /** Returns the options. They are checked when the client gets them. */
     public fun build(): ClientOptions = ClientOptions(
         serverTrust, authorities, pins, clientCertificate, decryptor, trace, unsolicitedCalls, probing, resolver, refuseWildcards,
+        recordForReplay,
     )
 
     private inline fun set(change: () -> Unit): OptionsBuilder {
@@ -154,7 +159,8 @@ public class OptionsBuilder {
 }
 
 /**
- * Builds a [PushConfig], for [AccountBuilder.push]. Each function returns the builder; what is not set is as in [PushConfig].
+ * Builds a [PushConfig], for [AccountBuilder.push]. Each function returns the builder. Settings that you leave out are as in
+ * [PushConfig].
  *
  * @param provider who delivers
  * @param packageName what the server knows the app by
@@ -189,7 +195,7 @@ public class PushBuilder(provider: Provider, packageName: String) {
     /** See [PushConfig.linphoneParams]. */
     public fun linphoneParams(params: Map<String, String>): PushBuilder = set { push.copy(linphoneParams = params) }
 
-    /** Returns the settings. They are checked when they are handed over. */
+    /** Returns the settings. The client checks them when it gets them. */
     public fun build(): PushConfig = push
 
     private inline fun set(change: () -> PushConfig): PushBuilder {
@@ -198,7 +204,7 @@ public class PushBuilder(provider: Provider, packageName: String) {
     }
 }
 
-/** Builds a [CallPolicy]. Each function returns the builder; what is not set is as in [CallPolicy]. */
+/** Builds a [CallPolicy]. Each function returns the builder. Settings that you leave out are as in [CallPolicy]. */
 public class CallPolicyBuilder {
     private var policy = CallPolicy()
 

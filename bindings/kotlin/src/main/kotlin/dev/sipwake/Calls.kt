@@ -14,9 +14,9 @@ import dev.sipwake.ffi.RequestKind as FfiRequestKind
 import dev.sipwake.ffi.SessionOffer as FfiSession
 
 /**
- * Who calls.
+ * The caller.
  *
- * @property uri the caller's URI or number; may be empty
+ * @property uri the caller's URI or number, which may be empty
  * @property displayName the name to show
  */
 public data class Caller(val uri: String, val displayName: String?)
@@ -42,8 +42,8 @@ public enum class EndReason {
     HUNG_UP,
 
     /**
-     * It failed; the status says why: 408 without an ACK or a refresh of the session, 481 if the caller does not know the call any more,
-     * 504 without a PRACK, or what the app gave.
+     * It failed. The status says why: 408 without an ACK or a refresh of the session, 481 if the caller no longer knows the call,
+     * 504 without a PRACK, or the status that the app gave.
      */
     FAILED,
 
@@ -69,7 +69,7 @@ public enum class DeclineHow {
     BUSY,
 }
 
-/** A session description, an offer or an answer, as opaque bytes. `toString` does not show them: they may hold keys. */
+/** A session description, an offer or an answer, as opaque bytes. `toString` does not show them, because they may hold keys. */
 public class SessionDescription(
     /** For example `application/sdp`. */
     public val contentType: String,
@@ -96,23 +96,23 @@ public class SessionDescription(
 }
 
 /**
- * A moment on both clocks.
+ * A moment on two clocks.
  *
- * @property wall for a call log
- * @property sinceBoot on the clock that only goes forward, also while the device sleeps
+ * @property wall the time for a call log
+ * @property sinceBoot the time on the clock that only goes forward, also while the device sleeps
  */
 public data class Moment(val wall: Instant, val sinceBoot: Duration) {
-    /** Returns the time from an earlier moment to this one, whatever became of the wall clock in between. */
+    /** Returns the time from an earlier moment to this one, even if somebody changed the wall clock in between. */
     public operator fun minus(earlier: Moment): Duration = sinceBoot - earlier.sinceBoot
 }
 
 /**
- * When a call reached each of its stages so far.
+ * The moments at which a call reached each of its stages so far.
  *
  * @property announced a push announced it
  * @property ringing its INVITE came
- * @property answered the user answered: the 200 was sent
- * @property connected the caller's ACK came: both sides may talk
+ * @property answered the user answered, and the 200 was sent
+ * @property connected the caller's ACK came, and both sides may talk
  * @property ended it ended
  */
 public data class CallTimes(
@@ -122,24 +122,24 @@ public data class CallTimes(
     val connected: Moment? = null,
     val ended: Moment? = null,
 ) {
-    /** How long both sides could talk; absent for a call that never connected or is not over. */
+    /** How long both sides could talk. Null for a call that never connected or is not over. */
     public val talked: Duration? get() = connected?.let { from -> ended?.let { it - from } }
 }
 
 /**
- * What a caller asks of the app inside a call, by INFO (RFC 6086) or REFER (RFC 3515).
+ * A caller's request to the app inside a call, by INFO (RFC 6086) or REFER (RFC 3515).
  *
- * @property id its name towards [SipWakeClient.respondRequest]
- * @property awaitsResponse whether it waits for the app's response, for ten seconds, as [SipWakeClient.takeCallRequests] says; otherwise it
- *   was refused
- * @property kind what is asked
+ * @property id its id, for [SipWakeClient.respondRequest]
+ * @property awaitsResponse whether it waits ten seconds for the app's response, as [SipWakeClient.takeCallRequests] says. Otherwise
+ *   it was refused
+ * @property kind the kind of request
  */
 public data class CallRequest(val id: Long, val awaitsResponse: Boolean, val kind: RequestKind)
 
-/** What a caller asks of the app. */
+/** The kinds of a caller's requests to the app. */
 public sealed interface RequestKind {
     /**
-     * A digit was dialled. `toString` does not show it: it may be of a PIN.
+     * The caller dialled a digit. `toString` does not show it, because it may be part of a PIN.
      *
      * @property digit `0` to `9`, `A` to `D`, `*`, `#` or `!` (flash)
      * @property duration for how long, if the caller says so
@@ -151,16 +151,16 @@ public sealed interface RequestKind {
     /**
      * Any other INFO.
      *
-     * @property body its type and its bytes; the type is empty if there is no body
+     * @property body its type and its bytes. The type is empty if there is no body
      * @property infoPackage its `Info-Package`
      */
     public data class Info(val body: SessionDescription, val infoPackage: String?) : RequestKind
 
     /**
-     * To call somebody else and leave this call: a transfer.
+     * The caller asks the app to call somebody else and leave this call (a transfer).
      *
      * @property to the URI to call, as in `Refer-To`
-     * @property by who asks for it
+     * @property by the person who asks for it
      */
     public data class Refer(val to: String, val by: String?) : RequestKind
 
@@ -176,22 +176,22 @@ public sealed interface HangUp {
     /**
      * It cannot continue, for example with 488 for an offer that the media engine refuses.
      *
-     * @property status a SIP status from 400 to 699; anything else becomes 500
+     * @property status a SIP status from 400 to 699. Any other number becomes 500
      */
     public data class Failed(val status: Int) : HangUp
 }
 
 /**
- * How calls are treated.
+ * The app's settings for calls.
  *
- * @property window the longest that an announced INVITE is waited for, if its payload does not say less
- * @property ringLimit the longest that a phone rings, if the INVITE's `Expires` does not say less
+ * @property window how long to wait for an announced INVITE. The payload can name a shorter time
+ * @property ringLimit how long the phone rings at most. The INVITE's `Expires` can name a shorter time
  * @property midCallWakeups whether a registrar that gave a `pn-purr` can wake the app for requests inside the call (RFC 8599
  *   section 6)
- * @property sessionProgress whether a caller gets 183 first, and 180 when the app calls [SipWakeClient.ringing]: for an app that shows a
- *   call later
- * @property reconfirm whether the user is asked again who answered a call before its INVITE came, which then names a caller of another
- *   number: [SipWakeEvent.CallRinging] comes instead of [SipWakeEvent.CallAnswerWanted]
+ * @property sessionProgress whether a caller gets 183 first, and 180 when the app calls [SipWakeClient.ringing]. This is for an app
+ *   that shows a call later
+ * @property reconfirm whether to ask the user again if they answered a call before its INVITE came and the INVITE names a caller
+ *   with another number. Then [SipWakeEvent.CallRinging] comes instead of [SipWakeEvent.CallAnswerWanted]
  */
 public data class CallPolicy(
     val window: Duration = 40.seconds,

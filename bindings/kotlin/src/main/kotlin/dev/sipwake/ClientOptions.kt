@@ -14,22 +14,26 @@ import dev.sipwake.ffi.TraceListener as FfiTrace
 import dev.sipwake.ffi.TracedMessage as FfiTraced
 
 /**
- * Options of a client besides its store and its accounts. All of it may be left out.
+ * Options of a client besides its store and its accounts. All of them may be left out.
  *
- * Where neither [serverTrust] nor [authorities] is given, Android judges the servers' certificates, as the app's network security
- * configuration has it; on any other JVM, Mozilla's list of authorities decides.
+ * If neither [serverTrust] nor [authorities] is given, Android judges the servers' certificates by the app's network security
+ * configuration. On any other JVM, Mozilla's list of authorities decides.
  *
  * @property serverTrust judges the servers' certificates
- * @property authorities trusts only these authorities (PEM, or one in DER); not together with [serverTrust]
+ * @property authorities trusts only these authorities (PEM, or one in DER). Do not combine it with [serverTrust]
  * @property pins also demands one of these public keys, as `sha256/BASE64` (RFC 7469 section 2.4)
- * @property clientCertificate shown to servers that ask for a certificate
- * @property decryptor opens payloads before they are read; see also [AccountConfig.sealedPushesOnly]
+ * @property clientCertificate the certificate for servers that ask for one
+ * @property decryptor opens payloads before they are read. See also [AccountConfig.sealedPushesOnly]
  * @property trace gets every message that is sent or received
- * @property unsolicitedCalls whether calls over UDP that do not come from the registrar, but from another address, may ring
- * @property probing how the gateways of accounts that list several are probed; by default they are tried in their order
- * @property refuseWildcards takes no certificate that names its server by a wildcard alone (RFC 5922 section 7.2)
- * @property resolver looks names up; by default Android's `DnsResolver` is asked for SRV and NAPTR records from Android 10 on, and the system
- *   for addresses
+ * @property unsolicitedCalls whether a call may ring if it comes over UDP from another address than the registrar's
+ * @property probing how to probe the gateways of accounts that list several. By default they are tried in their order
+ * @property refuseWildcards refuses a certificate that names its server only by a wildcard (RFC 5922 section 7.2)
+ * @property resolver looks up names. By default the system looks up addresses, and from Android 10 on `DnsResolver` looks up SRV
+ *   and NAPTR records
+ * @property recordForReplay records what enters the client from its start, up to so many bytes (at most 33,554,432), for
+ *   [SipWakeClient.recording]. Null records nothing. **Ask the user first:** a recording shows who called. It has no password,
+ *   digest, token, `X-PIID`, key or message text. A library that was built without replay, as in the packages, refuses it
+ *   ([ErrorKind.UNAVAILABLE])
  */
 public class ClientOptions(
     public val serverTrust: ServerTrust? = null,
@@ -42,6 +46,7 @@ public class ClientOptions(
     public val probing: GatewayProbe? = null,
     public val resolver: Resolver? = null,
     public val refuseWildcards: Boolean = false,
+    public val recordForReplay: Int? = null,
 ) {
     internal fun toFfi(trustIsTheSystems: Boolean) = FfiOptions(
         authorities = authorities,
@@ -51,10 +56,11 @@ public class ClientOptions(
         unsolicitedCalls = unsolicitedCalls,
         refuseWildcards = refuseWildcards,
         probing = probing?.toFfi(),
+        recordForReplay = recordForReplay?.toLong(),
     )
 }
 
-/** A certificate and its private key, which never shows in `toString`. */
+/** A certificate and its private key. `toString` never shows the key. */
 public class ClientCertificate(
     /** The certificate, then its chain, in PEM or DER. */
     internal val chain: ByteArray,
@@ -64,7 +70,7 @@ public class ClientCertificate(
     override fun toString(): String = "ClientCertificate(…)"
 }
 
-/** How a gateway is asked for its load. */
+/** The ways to ask a gateway for its load. */
 public sealed interface GatewayProbe {
     /** By SIP OPTIONS (RFC 3261 section 11). */
     public data object SipOptions : GatewayProbe
@@ -72,7 +78,7 @@ public sealed interface GatewayProbe {
     /**
      * By Mizutech's HTTP API `wsload`.
      *
-     * @property https whether over HTTPS, with the client's trust
+     * @property https whether to use HTTPS, with the client's trust
      * @property port the port, if it is not the gateway's own
      */
     public data class WsLoad(val https: Boolean, val port: Int? = null) : GatewayProbe
@@ -88,26 +94,27 @@ private fun GatewayProbe.toFfi(): FfiProbe = when (this) {
     }
 }
 
-/** Judges servers' certificates instead of the SDK. Pins are checked too. */
+/** Judges servers' certificates instead of the SDK. Pins are checked, too. */
 public fun interface ServerTrust {
     /**
-     * Judges a chain of certificates, the server's own first, for this server name. If it throws, the server is refused, and the reason is
-     * in [SipWakeEvent.RegistrationFailed].
+     * Judges a chain of certificates, the server's own first, for this server name. If it throws, the server is refused, and
+     * [SipWakeEvent.RegistrationFailed] has the reason.
      *
-     * The SDK checks nothing else in the chain. It always checks the server's name. Called from a thread of the client, which waits: don't
-     * call the client from in here.
+     * The SDK checks nothing else in the chain. It always checks the server's name. A thread of the client calls this and waits.
+     * Don't call the client from in here.
      */
     public fun verify(chain: List<X509Certificate>, serverName: String)
 }
 
-/** Opens payloads that a server encrypts before they pass Google's or Apple's hands. */
+/** Opens payloads that a server encrypts before Google or Apple carries them. */
 public fun interface Decryptor {
     /**
-     * Returns the fields inside, under the names of any vendor known here (simplest: `ntype`, `nfrom`, `nfromusername`, `ncallid`, `nmsg`),
-     * or null if the payload is not encrypted or cannot be opened. If it throws, that counts as null: the payload is read as it is.
+     * Returns the fields inside, under the names of any vendor that sipwake knows (simplest: `ntype`, `nfrom`, `nfromusername`,
+     * `ncallid`, `nmsg`). Returns null if the payload is not encrypted or cannot be opened. An exception counts as null: the
+     * payload is read as it is.
      *
-     * Called on the thread of the push, while the operating system waits. Use no network, no lock that is held for long, and do not call
-     * the client.
+     * It is called on the thread of the push, while the operating system waits. Use no network, take no lock that somebody holds
+     * for long, and do not call the client.
      */
     public fun decrypt(payload: PushPayload): Map<String, String>?
 }
@@ -132,9 +139,9 @@ public fun interface TraceListener {
 }
 
 /**
- * A message as it went over the wire, except its secrets: of those their length and last four characters.
+ * A message as it went over the wire, but without its secrets: it shows only their length and last four characters.
  *
- * @property at when
+ * @property at the time
  * @property sent whether we sent it
  * @property flow the number of the connection
  * @property text the message

@@ -13,34 +13,34 @@ import dev.sipwake.ffi.PendingLogOut as FfiPending
 import dev.sipwake.ffi.RegisterResponse as FfiResponse
 
 /**
- * The app's SIP stack, as far as a [SipWakeCompanion] asks it for something. Called on a thread made for it, one after the other: do what
- * takes long elsewhere. What it throws becomes [SipWakeEvent.ListenerFailed].
+ * The app's SIP stack, with the functions that a [SipWakeCompanion] calls. They are called on a thread of their own, one after the
+ * other. Do long work elsewhere. If one throws, there is a [SipWakeEvent.ListenerFailed].
  */
 public interface CompanionStack {
-    /** Registers this account now, with what [SipWakeCompanion.registerTags] says, also where it thinks that it is registered. */
+    /** Registers this account now, with the tags from [SipWakeCompanion.registerTags], even if the stack believes that it is registered. */
     public fun register(companion: SipWakeCompanion, account: AccountId)
 
-    /** Accepts the INVITE of this call, which the user has answered, and says [SipWakeCompanion.answered]. */
+    /** Accepts the INVITE of this call, which the user has answered, and calls [SipWakeCompanion.answered]. */
     public fun accept(companion: SipWakeCompanion, call: UUID)
 
-    /** Answers each INVITE of this call that it holds with this status: the user does not want it, or its caller gave up. */
+    /** Responds with this status to each INVITE of this call that the stack holds, because the user refused it or the caller gave up. */
     public fun refuse(companion: SipWakeCompanion, call: UUID, status: Int)
 
-    /** Ends this call, which was answered, and says [SipWakeCompanion.ended]. */
+    /** Ends this call, which was answered, and calls [SipWakeCompanion.ended]. */
     public fun hangUp(companion: SipWakeCompanion, call: UUID)
 }
 
 /**
- * What the next REGISTER of another stack must say. All that is not in here is that stack's own. `toString` shows no token.
+ * The parts of another stack's next REGISTER that matter for push. Everything else is up to that stack. `toString` shows no token.
  *
- * @property number by which [SipWakeCompanion.heard] and [SipWakeCompanion.sent] name it
- * @property tags what is added; what an earlier REGISTER carried and this one does not, must not be in it
- * @property contact the whole Contact URI, where it is known: in a removal it is the one that was bound
- * @property removed Contact URIs that go beside it, each with `;expires=0`: this device's, from before
- * @property expires the value of `Expires`: zero removes
+ * @property number its number, for [SipWakeCompanion.heard] and [SipWakeCompanion.sent]
+ * @property tags the tags to add. Leave out everything that an earlier REGISTER carried and this one does not name
+ * @property contact the whole Contact URI, if it is known. In a removal it is the one that was bound
+ * @property removed former Contact URIs of this device. Add each with `;expires=0`
+ * @property expires the value of `Expires`. Zero removes the binding
  * @property requestUri the Request-URI
- * @property digestUri the `uri` of the digest answer, where it is not the Request-URI (`X-Sy.AuthURI`)
- * @property gateway where it goes: a SIP URI or a WebSocket address
+ * @property digestUri the `uri` for the digest, if it is not the Request-URI (`X-Sy.AuthURI`)
+ * @property gateway where to send it: a SIP URI or a WebSocket address
  */
 public data class CompanionRegister(
     val number: Long,
@@ -53,7 +53,7 @@ public data class CompanionRegister(
     val digestUri: String?,
     val gateway: String,
 ) {
-    /** Whether it takes the registration away. */
+    /** Whether it removes the registration. */
     val removes: Boolean get() = expires == Duration.ZERO
 
     override fun toString(): String =
@@ -61,15 +61,16 @@ public data class CompanionRegister(
 }
 
 /**
- * A response to a REGISTER, as the other stack shows it. Give what it shows: with [register], or with Call-ID and CSeq, answers out of
- * order are told apart. `toString` shows no header, since a Contact holds a token.
+ * A response to a REGISTER, as the other stack shows it. Pass on everything that the stack shows. With [register], or with Call-ID
+ * and CSeq, the companion can tell responses apart that come out of order. `toString` shows no header, because a Contact holds a
+ * token.
  *
- * @property status the status; 408 where no response came
+ * @property status the status. 408 if no response came
  * @property headers the header fields as they were printed: in any case, folded or not, lists in one line or in several
- * @property phrase the reason phrase; empty where the stack hides it
- * @property register the [CompanionRegister.number] of what it answers, where the app knows
- * @property callId the Call-ID of the REGISTER, where it is not among the headers
- * @property cseq the number of its CSeq, likewise
+ * @property phrase the reason phrase. It is empty if the stack hides it
+ * @property register the [CompanionRegister.number] of the REGISTER, if the app knows it
+ * @property callId the Call-ID of the REGISTER, if it is not among the headers
+ * @property cseq the number of its CSeq, if it is not among the headers
  */
 public data class RegisterResponse(
     val status: Int,
@@ -85,40 +86,43 @@ public data class RegisterResponse(
         FfiResponse(statusOf(status), phrase, named(headers), register?.toULong(), callId, cseq?.coerceIn(0, UInt.MAX_VALUE.toLong())?.toUInt())
 }
 
-/** What follows from a response to a REGISTER. More kinds may come: give a `when` an `else`. */
+/** The next step after a response to a REGISTER. More kinds may come: give a `when` an `else`. */
 public sealed interface CompanionNext {
     /** Nothing, until [CompanionStack.register]. */
     public data object Nothing : CompanionNext
 
-    /** Take the tags and register at once: without what the server refused, for longer, to where it redirects, or what remains. */
+    /**
+     * Take the tags and register at once. The REGISTER leaves out what the server refused, asks for a longer lifetime, goes to a
+     * redirect's target, or removes what is left.
+     */
     public data object Again : CompanionNext
 
     /**
      * Answer the challenge.
      *
-     * @property changed the tags have changed: take them again
-     * @property digestUri the `uri` of the digest answer, where it is not the Request-URI
+     * @property changed the tags have changed, so take them again
+     * @property digestUri the `uri` for the digest, if it is not the Request-URI
      */
     public data class Authenticate(val changed: Boolean, val digestUri: String?) : CompanionNext
 
     /**
-     * It failed; [CompanionStack.register] comes when it is to be tried again.
+     * It failed. [CompanionStack.register] is called when it is time to try again.
      *
-     * @property kind what to branch on
+     * @property kind the kind of failure, to branch on
      * @property status the response's status, if that says why
      * @property reason in words
-     * @property retryIn when it is tried again; absent: not before the app changes something
+     * @property retryIn the time until the next attempt. If it is null, there is none before the app changes something
      */
     public data class Wait(val kind: FailureKind, val status: Int?, val reason: String, val retryIn: Duration?) : CompanionNext
 
     /**
      * The log-out is over.
      *
-     * @property removed what the server's answer proves
+     * @property removed what the server's response proves
      */
     public data class LoggedOut(val removed: Removed) : CompanionNext
 
-    /** It answers an earlier REGISTER, and says nothing about the one that is waited for. */
+    /** The response belongs to an earlier REGISTER, and says nothing about the current one. */
     public data object Old : CompanionNext
 
     /** Something that this version has no name for. */
@@ -126,10 +130,10 @@ public sealed interface CompanionNext {
 }
 
 /**
- * What a response to a REGISTER means.
+ * The meaning of a response to a REGISTER.
  *
- * @property next what to do
- * @property verdict what a 2xx says about push
+ * @property next the next step
+ * @property verdict the verdict on push, for a 2xx
  * @property expires how long the binding lives
  * @property refreshIn when [CompanionStack.register] asks for the next REGISTER
  */
@@ -140,34 +144,35 @@ public data class CompanionAnswer(
     val refreshIn: Duration?,
 )
 
-/** What the other stack does with an INVITE. */
+/** The ways in which the other stack treats an INVITE. */
 public sealed interface CompanionInvite {
     /**
      * It rings.
      *
-     * @property call its name, which its push has if one came
-     * @property again another INVITE of this call rings already: no second screen, and one of them is answered
+     * @property call its UUID. If a push announced the call, the push has the same UUID
+     * @property again another INVITE of this call rings already. Show no second screen. The user answers only one of them
      */
     public data class Ring(val call: UUID, val again: Boolean) : CompanionInvite
 
-    /** The user answered before it came: accept it, without a further question, and say [SipWakeCompanion.answered]. */
+    /** The user answered before the INVITE came. Accept it without asking again, and call [SipWakeCompanion.answered]. */
     public data class Accept(val call: UUID) : CompanionInvite
 
     /**
-     * It does not ring: answer it with this status.
+     * It does not ring. Respond to it with this status.
      *
-     * @property call the call, which is over or answered already; null where nobody is called here
+     * @property call the call, which is over or answered already. Null if nobody here is called
      */
     public data class Refuse(val call: UUID?, val status: Int) : CompanionInvite
 }
 
 /**
- * A log-out that no answer has proven or accepted: the other stack still has to send what [SipWakeCompanion.registerTags] says.
+ * A log-out that no response has proven or accepted. The other stack must still send what [SipWakeCompanion.registerTags] says.
  *
- * @property account by which the companion knows it
+ * @property account its id in the companion
  * @property aor the address of record
- * @property authUser the user name of the digest answer
- * @property credentials the password or, in a later process, HA1 for each realm that has asked: enough for stacks that take HA1
+ * @property authUser the user name for the digest
+ * @property credentials the password or, in a later process, HA1 for each realm that has asked. That is enough for stacks that take
+ *   HA1
  */
 public data class PendingLogOut(val account: AccountId, val aor: String, val authUser: String, val credentials: Credentials)
 

@@ -3,17 +3,17 @@ package dev.sipwake
 /**
  * A record in the answer section of a DNS message (RFC 1035 section 4.1.3).
  *
- * @property message the whole message: names in it point back
+ * @property message the whole message, because names in the record point back into it
  * @property start where its data begins
  * @property end where its data ends
  */
 internal class DnsAnswer(private val message: ByteArray, private val start: Int, private val end: Int) {
-    /** RFC 2782; null if it is cut short. */
+    /** RFC 2782. Null if it is cut short. */
     fun srv(): SrvRecord? = read {
         SrvRecord(number(), number(), number(), name())
     }
 
-    /** RFC 3403 section 4.1; null if it is cut short. */
+    /** RFC 3403 section 4.1. Null if it is cut short. */
     fun naptr(): NaptrRecord? = read {
         val (order, preference) = number() to number()
         val (flags, service) = text() to text()
@@ -28,7 +28,7 @@ internal class DnsAnswer(private val message: ByteArray, private val start: Int,
     }
 }
 
-/** The answers of this type; none if it is not a DNS message. */
+/** Returns the answers of this type, or none if it is not a DNS message. */
 internal fun dnsAnswers(message: ByteArray, type: Int): List<DnsAnswer> {
     val answers = mutableListOf<DnsAnswer>()
     try {
@@ -50,7 +50,7 @@ internal fun dnsAnswers(message: ByteArray, type: Int): List<DnsAnswer> {
             if (found == type) answers += DnsAnswer(message, start, start + length)
         }
     } catch (_: DnsFault) {
-        // What came before the fault is as good as it was.
+        // The records before the fault are still good.
     }
     return answers
 }
@@ -64,11 +64,11 @@ private class DnsReader(private val message: ByteArray, var at: Int, private val
     /** A character string: its length, then so many bytes. */
     fun text(): String = take(byte())
 
-    /** A name, with a dot behind each label; `.` for the root. */
+    /** A name, with a dot behind each label. The root is `.`. */
     fun name(): String {
         val labels = StringBuilder()
         var length = byte()
-        // A pointer ends the name here; where it points, the name continues.
+        // A pointer ends the name here. The name continues at its target.
         var behind: DnsReader = this
         var jumps = 0
         while (length != 0) {

@@ -5,7 +5,7 @@ import kotlin.coroutines.cancellation.CancellationException
 import dev.sipwake.ffi.InternalException
 import dev.sipwake.ffi.SipWakeException as FfiException
 
-/** What to branch on when something failed. */
+/** The kinds of errors, to branch on. */
 public enum class ErrorKind {
     /** A field was refused. Nothing was sent and nothing was stored. */
     INVALID_FIELD,
@@ -16,22 +16,22 @@ public enum class ErrorKind {
     /** The account has no push settings. */
     NO_PUSH,
 
-    /** No call with that id, or it is over, or not in a state for this. */
+    /** There is no call with that id, or it is over, or not in a state for this. */
     NO_SUCH_CALL,
 
     /** No REGISTER of that number was written, the tags of none were taken, or nothing is left to be sent. */
     NO_SUCH_REGISTER,
 
-    /** The store cannot be read or written now, and this must be stored before it is of use. */
+    /** The store cannot be read or written now, and this is of use only when it is stored. */
     STORE,
 
     /** The client has been closed. */
     SHUT_DOWN,
 
-    /** The system refused what the client needs, or the call was made from inside a callback. */
+    /** The system refused something that the client needs, or the app made this call from inside a callback. */
     UNAVAILABLE,
 
-    /** sipwake's native library is not there for this machine, or is of another version. [SipWakeException.reason] says what to do. */
+    /** sipwake's native library is not there for this machine, or it has another version. [SipWakeException.reason] says what to do. */
     LIBRARY_MISSING,
 
     /** A bug in sipwake. The app can continue. */
@@ -41,8 +41,8 @@ public enum class ErrorKind {
 /**
  * Why a call failed.
  *
- * @property kind what to branch on
- * @property reason the same in words, for developers and logs; holds no secret
+ * @property kind the kind, to branch on
+ * @property reason the reason in words, for developers and logs. It holds no secret
  * @property field the name of the refused field, for [ErrorKind.INVALID_FIELD]
  */
 public class SipWakeException internal constructor(
@@ -66,11 +66,11 @@ internal inline fun <T> translating(block: () -> T): T = try {
 } catch (error: LinkageError) {
     throw libraryMissing(error)
 } catch (error: IllegalStateException) {
-    // What UniFFI throws at who uses a closed object.
+    // UniFFI throws this if somebody uses a closed object.
     throw SipWakeException(ErrorKind.SHUT_DOWN, "the client has been shut down", cause = error)
 }
 
-/** The first use of the library says why it cannot be loaded; later ones only say that its class is unusable. */
+/** The first use of the library says why it cannot be loaded. Later uses only say that its class is unusable. */
 @PublishedApi
 internal fun libraryMissing(error: LinkageError): SipWakeException = SipWakeException(
     ErrorKind.LIBRARY_MISSING,

@@ -5,8 +5,8 @@ import kotlinx.coroutines.flow.Flow
 import kotlinx.coroutines.flow.flow
 
 /**
- * Gives each collector every event: first the last few from before it came, then all that follow. A slow collector loses events, is told
- * how many, and does not delay the others.
+ * Gives each collector every event: first the last few from before it came, then all that follow. A slow collector loses events,
+ * learns how many, and does not delay the others.
  */
 internal class EventHub {
     private val kept = ArrayDeque<SipWakeEvent>()

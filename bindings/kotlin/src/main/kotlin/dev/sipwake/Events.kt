@@ -11,16 +11,16 @@ public enum class WarningKind {
     /** A redirect names a host that the app did not configure for its secrets. Nothing was sent there. */
     REDIRECT_REFUSED,
 
-    /** `X-Sy.AuthURI` names neither the registrar nor the upper server: it is not used. */
+    /** `X-Sy.AuthURI` names neither the registrar nor the upper server. It is not used. */
     AUTH_URI_REFUSED,
 
-    /** Over a clear transport another realm asks than before; it was answered. */
+    /** A server asks for another realm than before, over a transport without TLS. The client responded to it. */
     REALM_CHANGED,
 
     /** The server asks for another realm than the one that `X-PIID` is pinned to. The pinned one stays. */
     PINNED_REALM_CHANGED,
 
-    /** Somebody inside a call asks for credentials, and got none. */
+    /** Somebody inside a call asks for credentials. They got none. */
     CALL_CHALLENGE_REFUSED,
 
     /** The server's proof that it knows the password is wrong. */
@@ -35,10 +35,10 @@ public enum class DiscardReason {
     /** Not a SIP message. */
     MALFORMED,
 
-    /** A response that no request of ours waits for. */
+    /** A response that none of our requests waits for. */
     FOREIGN_RESPONSE,
 
-    /** A request that cannot be answered. */
+    /** A request that we cannot respond to. */
     STRAY_REQUEST,
 
     /** It came from a flow that is closed. */
@@ -47,7 +47,7 @@ public enum class DiscardReason {
     /** Too many calls at once. */
     TOO_MANY_CALLS,
 
-    /** A cancel push that names no announced call: it ended nothing. */
+    /** A cancel push that names no announced call. It ended nothing. */
     STRAY_CANCEL,
 
     /** A request that did not come from the registrar. */
@@ -62,17 +62,17 @@ public enum class Removed {
     /** The server no longer lists our Contact, has listed it before, and the Contact carried everything about push. */
     PROVEN,
 
-    /** The server accepted the removal, and its effect cannot be seen. */
+    /** The server accepted the removal, but the client cannot see its effect. */
     ACCEPTED,
 
-    /** Nothing was ever sent to a server, or a server that never accepted anything does not know the user. */
+    /** Nothing was ever sent to a server, or a server does not know the user and never accepted anything. */
     NEVER_BOUND,
 
     /** No server could be reached for 30 days, or there were too many log-outs. */
     GIVEN_UP,
 }
 
-/** What an app is told. More kinds may come: give a `when` an `else`. */
+/** Something that an app should know. More kinds may come: give a `when` an `else`. */
 public sealed interface SipWakeEvent {
     /** The registrar accepted a REGISTER. */
     public data class Registered(val account: AccountId, val registration: Registration) : SipWakeEvent
@@ -80,10 +80,10 @@ public sealed interface SipWakeEvent {
     /**
      * A REGISTER, or the connection to the registrar, failed.
      *
-     * @property kind what to branch on
+     * @property kind the kind of failure, to branch on
      * @property status the final response's status, if there was one
      * @property reason in words
-     * @property retryIn when it is tried again; absent: not before the app changes something
+     * @property retryIn the time until the next attempt. If it is null, there is none before the app changes something
      */
     public data class RegistrationFailed(
         val account: AccountId,
@@ -94,13 +94,13 @@ public sealed interface SipWakeEvent {
     ) : SipWakeEvent
 
     /**
-     * More pushes came than REGISTERs may follow, six at once and one more every ten seconds.
+     * Too many pushes came, and the next REGISTER waits. Six are sent at once, then one every ten seconds.
      *
-     * @property wait when the next REGISTER follows
+     * @property wait the time until the next REGISTER
      */
     public data class RegisterDelayed(val account: AccountId, val wait: Duration) : SipWakeEvent
 
-    /** Do not disturb is over: the push binding is being made again. */
+    /** Do not disturb is over. The client makes the push binding again. */
     public data class DoNotDisturbOver(val account: AccountId) : SipWakeEvent
 
     /** A push was sealed and could not be opened. It is silent, or over PushKit a call from an unknown caller. */
@@ -109,7 +109,7 @@ public sealed interface SipWakeEvent {
     /**
      * A log-out is over.
      *
-     * @property aor the address of record, since the account itself is gone
+     * @property aor the address of record, because the account itself no longer exists
      * @property removed what the server's response proves
      */
     public data class LoggedOut(
@@ -121,7 +121,7 @@ public sealed interface SipWakeEvent {
     /**
      * A capability query was answered (RFC 8599 section 4.1.5).
      *
-     * @property status the response's status: 555 when the provider asked for is not supported
+     * @property status the response's status. 555 means that the server does not support the provider
      * @property providers the providers that the server named
      */
     public data class Capabilities(
@@ -142,7 +142,7 @@ public sealed interface SipWakeEvent {
         public val times: CallTimes
     }
 
-    /** A push announced a call; its INVITE is on its way. */
+    /** A push announced a call. Its INVITE is on its way. */
     public data class CallAnnounced(
         override val uuid: UUID,
         override val account: AccountId?,
@@ -151,7 +151,7 @@ public sealed interface SipWakeEvent {
     ) : Call
 
     /**
-     * The INVITE is here: the phone can ring.
+     * The INVITE is here, so the phone can ring.
      *
      * @property announced whether a push had announced this call
      * @property offer the INVITE's body, for the app's media engine
@@ -166,9 +166,9 @@ public sealed interface SipWakeEvent {
     ) : Call
 
     /**
-     * The user answered, and the INVITE is here: [SipWakeClient.accept] the call, without a further question to the user.
+     * The user answered, and the INVITE is here. Call [SipWakeClient.accept] without asking the user again.
      *
-     * @property offer the caller's offer; absent: the caller wants ours
+     * @property offer the caller's offer. If it is null, the caller wants our offer
      */
     public data class CallAnswerWanted(
         override val uuid: UUID,
@@ -187,7 +187,7 @@ public sealed interface SipWakeEvent {
     ) : Call
 
     /**
-     * The ACK came: both sides may talk.
+     * The ACK came, and both sides may talk.
      *
      * @property answer the caller's answer, if the INVITE had no offer and ours was sent
      */
@@ -199,9 +199,9 @@ public sealed interface SipWakeEvent {
     ) : Call
 
     /**
-     * The caller offers other media: respond with [SipWakeClient.respondOffer]; after 20 seconds it counts as refused.
+     * The caller offers other media. Respond with [SipWakeClient.respondOffer] within 20 seconds, or the offer counts as refused.
      *
-     * @property offer the new offer; absent: the caller wants ours
+     * @property offer the new offer. If it is null, the caller wants our offer
      */
     public data class CallOffered(
         override val uuid: UUID,
@@ -221,7 +221,7 @@ public sealed interface SipWakeEvent {
     /**
      * The caller asks for something that only the app can do.
      *
-     * @property request what, and whether it awaits [SipWakeClient.respondRequest]
+     * @property request the request, and whether it waits for [SipWakeClient.respondRequest]
      */
     public data class CallAsked(
         override val uuid: UUID,
@@ -231,7 +231,7 @@ public sealed interface SipWakeEvent {
     ) : Call
 
     /**
-     * The caller hangs up and says why; [CallEnded] follows.
+     * The caller hangs up and says why. [CallEnded] follows.
      *
      * @property reason the BYE's `Reason` (RFC 3326), for example `Q.850;cause=16;text="Normal call clearing"`
      */
@@ -243,7 +243,7 @@ public sealed interface SipWakeEvent {
     ) : Call
 
     /**
-     * A call is over. Told once.
+     * A call is over. This comes once.
      *
      * @property reason how it ended
      * @property status the SIP status that says why, for [EndReason.FAILED] only
@@ -259,7 +259,7 @@ public sealed interface SipWakeEvent {
     /**
      * A MESSAGE arrived (RFC 3428). `toString` does not show its text.
      *
-     * @property callId the Call-ID, by which a push for the same message is recognised
+     * @property callId the Call-ID. A push for the same message has it, too
      * @property messageId the id that its sender or its server gave it: `imdn.Message-ID` (RFC 5438) or `X-Push-ID`
      * @property date when it was sent, as its sender says, unchecked
      */
@@ -276,14 +276,14 @@ public sealed interface SipWakeEvent {
         override fun toString(): String = "ChatMessage(account=$account, from=$from, text=${text.length} characters)"
     }
 
-    /** Everything that the app asked for is stored, including what was not durable at first. */
+    /** Everything that the app asked for is stored, including commands that were not durable at first. */
     public data object Durable : SipWakeEvent
 
     /**
-     * Something on the network asked for what the app did not allow, or for what may be forged.
+     * Something on the network asked for something that the app did not allow, or something may be forged.
      *
-     * @property reason what was asked for, what happened, and what the app can do, in words
-     * @property realm the realm that was asked for, if it is about one: [SipWakeClient.acceptRealm] takes it
+     * @property reason in words: the request, what happened, and what the app can do
+     * @property realm the realm that the server asked for, if the warning is about one. [SipWakeClient.acceptRealm] takes it
      */
     public data class Warning(
         val account: AccountId,
@@ -292,16 +292,16 @@ public sealed interface SipWakeEvent {
         val realm: String? = null,
     ) : SipWakeEvent
 
-    /** The app's store refused a record, or gave back one that cannot be read. */
+    /** The app's store refused a record, or returned one that cannot be read. */
     public data class StoreFailed(val key: String, val reason: String) : SipWakeEvent
 
-    /** The app's listener threw. It still gets what comes next. */
+    /** The app's listener threw. It still gets the next events. */
     public data class ListenerFailed(val reason: String) : SipWakeEvent
 
     /**
      * Something from the network was dropped.
      *
-     * @property count how many so far for this reason; reported at 1, 2, 4, 8, …
+     * @property count how many so far for this reason. The event comes at 1, 2, 4, 8, …
      */
     public data class Discarded(val reason: DiscardReason, val count: Long) : SipWakeEvent
 

@@ -10,10 +10,10 @@ public enum class LogLevel {
     /** Nothing. */
     OFF,
 
-    /** What should not happen. */
+    /** Things that should not happen. */
     ERROR,
 
-    /** What a developer should know. */
+    /** Things that a developer should know. */
     WARN,
 
     /** Milestones: registered, logged out. */
@@ -29,9 +29,9 @@ public enum class LogLevel {
 /**
  * One line of the log. It holds no secrets.
  *
- * @property level how grave
- * @property target the part of the SDK that says so
- * @property text what
+ * @property level how serious it is
+ * @property target the part of the SDK that wrote it
+ * @property text the text
  * @property droppedBefore how many lines before this one were dropped because the listener was too slow
  */
 public data class LogRecord(val level: LogLevel, val target: String, val text: String, val droppedBefore: Long)
@@ -45,14 +45,14 @@ public fun interface LogListener {
 /** The log of the whole process. */
 public object SipWakeLog {
     /**
-     * Sets how much is logged from here on; [LogLevel.INFO] until then.
+     * Sets how much is logged from here on. The default is [LogLevel.INFO].
      *
      * @throws SipWakeException of the kind [ErrorKind.UNAVAILABLE]
      */
     public fun setLevel(level: LogLevel): Unit = translating { ffiSetLogLevel(level.named()) }
 
     /**
-     * Shows the log to the app, besides the platform's own log, until you pass null.
+     * Shows the log to the app, in addition to the platform's own log, until you pass null.
      *
      * @throws SipWakeException of the kind [ErrorKind.UNAVAILABLE]
      */

@@ -40,22 +40,22 @@ public enum class Priority {
     NORMAL,
 }
 
-/** What the app was doing when the push came. */
+/** The app's state when the push came. */
 public enum class AppState {
-    /** Nobody said. */
+    /** Unknown. */
     UNKNOWN,
 
-    /** In front, with the user looking at it. */
+    /** In the foreground, and the user is looking at it. */
     FOREGROUND,
 
-    /** Running, out of sight. */
+    /** In the background. */
     BACKGROUND,
 
-    /** Started by this push. */
+    /** This push started it. */
     NOT_RUNNING,
 }
 
-/** Whose payload a push carries. */
+/** The vendor whose payload a push carries. */
 public enum class Vendor {
     /** Mizutech's server, gateway and SDKs. */
     MIZUTECH,
@@ -93,16 +93,16 @@ public enum class PayloadProblem {
     /** It is longer than 64 KiB. */
     TOO_LARGE,
 
-    /** It is readable, and no vendor's. */
+    /** It is readable, but it belongs to no vendor that sipwake knows. */
     UNRECOGNISED,
 
-    /** The app takes sealed payloads only, and this one its decryptor did not open. */
+    /** The app takes only sealed payloads, and its decryptor did not open this one. */
     NOT_SEALED,
 
-    /** It is sealed, and no key of this phone opens it: it is for another phone, or it was changed. */
+    /** It is sealed, and no key of this phone opens it. It is for another phone, or somebody changed it. */
     SEALED_FOREIGN,
 
-    /** It is sealed, and cut short or in no form known here. */
+    /** It is sealed, and cut short or in an unknown form. */
     SEALED_TORN,
 
     /** It is sealed, and longer than 2,800 bytes. */
@@ -111,19 +111,19 @@ public enum class PayloadProblem {
     /** It is sealed, and was opened before. */
     SEALED_REPLAYED,
 
-    /** What was sealed is not a JSON object. */
+    /** The sealed content is not a JSON object. */
     SEALED_UNREADABLE,
 
-    /** It is sealed, and the keys cannot be read now: the phone was not unlocked yet, or the store fails. */
+    /** It is sealed, and the keys cannot be read now, because the user has not unlocked the phone yet or the store fails. */
     SEALED_KEYS_UNREADABLE,
 }
 
 /** Why a push asks for nothing. */
 public enum class IgnoreReason {
-    /** It could not be understood; see [PushDetails.problem]. */
+    /** It could not be understood. [PushDetails.problem] says why. */
     NOT_UNDERSTOOD,
 
-    /** It is for nobody who is logged in. */
+    /** It is for a user who is not logged in. */
     LOGGED_OUT,
 
     /** The user does not want to be disturbed. */
@@ -139,10 +139,10 @@ public enum class IgnoreReason {
 /**
  * What the operating system says about a push besides its content. Leave out what you do not know.
  *
- * @property mustReport `PKVoIPPushMetadata.mustReport` (iOS 26.4 and later); unknown means yes
+ * @property mustReport `PKVoIPPushMetadata.mustReport` (iOS 26.4 and later). Null means yes
  * @property deliveredPriority `RemoteMessage.getPriority()`
  * @property originalPriority `RemoteMessage.getOriginalPriority()`
- * @property appState what the app was doing
+ * @property appState the app's state
  */
 public data class PushHints(
     val mustReport: Boolean? = null,
@@ -158,7 +158,7 @@ public data class PushHints(
     )
 }
 
-/** What to tell the operating system about a push, at once and on the same thread. */
+/** What to tell the operating system about a push. Do it at once, on the same thread. */
 public sealed interface Duty {
     /** iOS: report an incoming call to CallKit before PushKit's delegate returns. */
     public data object ReportCall : Duty
@@ -169,7 +169,7 @@ public sealed interface Duty {
     /**
      * Show a notification.
      *
-     * @property fullScreen with a full-screen intent, since a foreground service may not be started for this call
+     * @property fullScreen with a full-screen intent, because a foreground service may not be started for this call
      */
     public data class ShowNotification(val fullScreen: Boolean) : Duty
 
@@ -181,22 +181,22 @@ public sealed interface Duty {
 }
 
 /**
- * What is known about a push. `toString` shows the length of title and text, not their content.
+ * The details of a push. `toString` shows only the length of title and text.
  *
  * @property duty what to tell the operating system, at once and on the same thread
  * @property channel how the push came
- * @property vendor whose payload it is; absent if no vendor knew it
+ * @property vendor the payload's vendor. Null if no vendor knew the payload
  * @property problem why the payload could not be understood
  * @property account the account that is called, as the payload spells it
  * @property caller the caller's or sender's number or URI, as the payload spells it
  * @property displayName the caller's or sender's name, if it differs from [caller]
- * @property callerLabel what to show as the caller: the name, or the number or URI, or nothing
+ * @property callerLabel the text to show as the caller: the name, or the number or URI, or nothing
  * @property title the title that the server suggests for a notification
- * @property text the text that comes along; of a chat message the first part only
+ * @property text the text that comes along. For a chat message it is only the first part
  * @property callId the Call-ID of the call or of the chat's MESSAGE, if the payload has it
- * @property uuid the call's UUID, the same for its push, its INVITE and its cancel
- * @property downgraded the server sent the push with high priority, and it was delivered with normal priority
- * @property unverified anybody who knows the token can have sent this: what it says about the caller is a claim until the INVITE comes
+ * @property uuid the call's UUID. It is the same for a call's push, INVITE and cancel
+ * @property downgraded the server sent the push with high priority, but it was delivered with normal priority
+ * @property unverified anybody who knows the token can have sent this. The caller is only a claim until the INVITE comes
  */
 public data class PushDetails(
     val duty: Duty,
@@ -220,22 +220,22 @@ public data class PushDetails(
             "downgraded=$downgraded, unverified=$unverified)"
 }
 
-/** The one thing that a push asks for. */
+/** The action that a push asks for. */
 public sealed interface PushAction {
-    /** What is known about the push. */
+    /** The details of the push. */
     public val details: PushDetails
 
     /** What to tell the operating system, at once and on the same thread. */
     public val duty: Duty get() = details.duty
 
-    /** The call's UUID, the same for its push, its INVITE and its cancel. */
+    /** The call's UUID. It is the same for a call's push, INVITE and cancel. */
     public val uuid: UUID get() = details.uuid
 
     /**
      * A call is about to come.
      *
      * @property video the server announced video
-     * @property timeLeft how long its INVITE is waited for
+     * @property timeLeft how long the client waits for its INVITE
      */
     public data class IncomingCall(
         override val details: PushDetails,
@@ -254,7 +254,7 @@ public sealed interface PushAction {
     public data class Cancel(override val details: PushDetails) : PushAction
 
     /**
-     * Something the app agreed on with its server. The payload itself is the app's to read.
+     * Something that the app and its server agreed on. The app reads the payload itself.
      *
      * @property type the type as it was sent
      */
@@ -274,7 +274,7 @@ public sealed interface PushAction {
 /**
  * Says what a push means, without a client and without knowing who is logged in. If there is a client, use [SipWakeClient.push].
  *
- * Never throws: whatever the payload, there is an action.
+ * It never throws. Any payload gives an action.
  */
 public fun parsePush(
     data: Map<String, String>,
@@ -282,11 +282,11 @@ public fun parsePush(
     hints: PushHints = PushHints(),
 ): PushAction = ffiParsePush(fields(data), channel.named(), hints.toFfi(), null).toAction()
 
-/** As the other [parsePush], for a payload that is JSON text. */
+/** The same for a payload that is JSON text. */
 public fun parsePush(json: ByteArray, channel: Channel, hints: PushHints = PushHints()): PushAction =
     ffiParsePush(FfiPayload.Json(json), channel.named(), hints.toFfi(), null).toAction()
 
-/** As the other [parsePush], with the app's own decryption first. */
+/** The same, but the app's own decryptor opens the payload first. */
 public fun parsePush(
     decryptor: Decryptor,
     data: Map<String, String>,
@@ -294,7 +294,7 @@ public fun parsePush(
     hints: PushHints = PushHints(),
 ): PushAction = ffiParsePush(fields(data), channel.named(), hints.toFfi(), SafeDecryptor(decryptor)).toAction()
 
-/** As the other [parsePush], with the app's own decryption first, for a payload that is JSON text. */
+/** The same for a payload that is JSON text. The app's own decryptor opens it first. */
 public fun parsePush(
     decryptor: Decryptor,
     json: ByteArray,
@@ -303,8 +303,8 @@ public fun parsePush(
 ): PushAction = ffiParsePush(FfiPayload.Json(json), channel.named(), hints.toFfi(), SafeDecryptor(decryptor)).toAction()
 
 /**
- * As the other [parsePush], in a process that has no client: a sealed push is opened with the keys in the [store], and who is logged out or
- * does not want to be disturbed is heeded, as the store says. It only reads the store. A store that cannot be read silences nobody.
+ * The same in a process that has no client. The keys in the [store] open a sealed push, and the store says who logged out or does
+ * not want to be disturbed. It only reads the store. A store that cannot be read silences nobody.
  */
 public fun parsePush(
     store: StateStore,
@@ -316,15 +316,15 @@ public fun parsePush(
 /**
  * The public part of this phone's key for sealed pushes, see [SipWakeClient.pushKey].
  *
- * @property p256dh as `p256dh` of a web push subscription: 65 bytes in base64url without padding
- * @property auth as `auth` of a web push subscription: 16 bytes in base64url without padding
+ * @property p256dh the phone's public key, as `p256dh` of a web push subscription: 65 bytes in base64url without padding
+ * @property auth the auth secret, as `auth` of a web push subscription: 16 bytes in base64url without padding
  */
 public class PushKey(public val p256dh: String, public val auth: String) {
     override fun equals(other: Any?): Boolean = other is PushKey && other.p256dh == p256dh && other.auth == auth
 
     override fun hashCode(): Int = p256dh.hashCode()
 
-    /** Without the auth secret. */
+    /** Does not show the auth secret. */
     override fun toString(): String = "PushKey($p256dh)"
 }
 
@@ -339,7 +339,7 @@ internal fun strings(data: Map<String, String>): Map<String, String> {
 
 internal fun fields(data: Map<String, String>): FfiPayload = FfiPayload.Fields(strings(data))
 
-/** A surrogate without its other half has no place in UTF-8; Java's encoder writes a question mark for it. */
+/** UTF-8 cannot hold a surrogate without its other half. Java's encoder writes a question mark instead. */
 private fun wellFormed(value: Any): String = value.toString().encodeToByteArray().decodeToString()
 
 internal fun FfiAction.toAction(): PushAction {

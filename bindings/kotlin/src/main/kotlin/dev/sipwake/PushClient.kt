@@ -3,19 +3,19 @@ package dev.sipwake
 import kotlinx.coroutines.flow.Flow
 
 /**
- * What the ready parts for a phone stand on: a [SipWakeClient], or a [SipWakeCompanion] beside another stack. Both judge pushes, know
- * each call by one UUID from its push on, and tell what becomes of it.
+ * The base of the ready-made parts for a phone: a [SipWakeClient], or a [SipWakeCompanion] beside another stack. Both judge pushes,
+ * know each call by one UUID from its push on, and report what happens to it.
  */
 public sealed class PushClient : AutoCloseable {
-    /** What happens. See [SipWakeClient.events]. */
+    /** The events. See [SipWakeClient.events]. */
     public abstract val events: Flow<SipWakeEvent>
 
-    /** The events from when it is collected. */
+    /** The events from the moment when collecting begins. */
     internal abstract val eventsFromNow: Flow<SipWakeEvent>
 
     /**
-     * Says what a push means for the operating system, at once, and never throws: whatever the payload, there is an action. A push for a
-     * logged-out user, or of a call that is over, makes no sound. After it was closed a push is only read, as [parsePush] does.
+     * Says at once what a push means for the operating system, and never throws. Any payload gives an action. A push for a user who
+     * logged out, or for a call that is over, makes no sound. After [close] a push is only read, as by [parsePush].
      */
     public abstract fun push(
         data: Map<String, String>,
@@ -23,7 +23,7 @@ public sealed class PushClient : AutoCloseable {
         hints: PushHints = PushHints(),
     ): PushAction
 
-    /** As the other [push], for a payload that is JSON text. */
+    /** The same for a payload that is JSON text. */
     public abstract fun push(json: ByteArray, channel: Channel, hints: PushHints = PushHints()): PushAction
 
     internal abstract suspend fun takeToken(account: AccountId, token: String)

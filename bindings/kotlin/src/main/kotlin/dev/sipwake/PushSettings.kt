@@ -7,9 +7,9 @@ import dev.sipwake.ffi.PushConfig as FfiPushConfig
 import dev.sipwake.ffi.PushMode as FfiPushMode
 import dev.sipwake.ffi.Removal as FfiRemoval
 
-/** Who delivers the push. */
+/** The push services. */
 public sealed interface Provider {
-    /** Apple's push service; PushKit for calls. */
+    /** Apple's push service, or PushKit for calls. */
     public data object Apns : Provider
 
     /** Firebase Cloud Messaging on Android. */
@@ -67,7 +67,7 @@ public enum class Dialect {
     APP_ID_IN_HEADER,
 }
 
-/** How a binding is removed with RFC 8599, where servers differ. */
+/** How RFC 8599 removes a binding. Servers differ here. */
 public enum class Removal {
     /** The exact Contact that was bound, with `Expires: 0`. Every registrar finds it, and OpenSIPS finds nothing else. */
     SAME_BINDING,
@@ -81,7 +81,7 @@ public enum class Removal {
 
 /** How push is reached, by the names that Mizutech's SDK gives its modes. */
 public sealed interface PushMode {
-    /** -1 and 1: try what the server understands. */
+    /** -1 and 1: try the modes that the server understands. */
     public data object Auto : PushMode
 
     /** 0: no push. */
@@ -106,16 +106,16 @@ internal fun PushMode.toFfi(): FfiPushMode = when (this) {
 }
 
 /**
- * The push settings of an app. It is checked when the client gets it.
+ * The push settings of an app. The client checks them when it gets them.
  *
- * @property provider who delivers
- * @property packageName what the server knows the app by: FCM project id, project number or package name; the Apple bundle id
- * @property dialects the dialects to use; if absent, RFC 8599 and `X-MPUSH` together, then the one that the server understands
- * @property environment sandbox or production; the server's own setting when absent
- * @property teamId Apple's team id; with it `pn-param` is `TEAM.BUNDLE.voip` (RFC 8599 section 14.5)
- * @property pnParam the whole `pn-param`, if the server wants another one than the properties above give
- * @property wakesItself the app can wake itself to refresh its binding: sends `+sip.pnsreg` (RFC 8599 section 4.1.4)
- * @property removal how RFC 8599 bindings are removed; if absent, by the exact Contact that was bound
+ * @property provider the push service
+ * @property packageName the server's name for the app: FCM project id, project number or package name, or the Apple bundle id
+ * @property dialects the dialects to use. The default is RFC 8599 and `X-MPUSH` together, then the one that the server understands
+ * @property environment sandbox or production. By default the server uses its own setting
+ * @property teamId Apple's team id. With it, `pn-param` is `TEAM.BUNDLE.voip` (RFC 8599 section 14.5)
+ * @property pnParam the whole `pn-param`, if the server wants another one than these properties give
+ * @property wakesItself the app can wake itself to refresh its binding. Sends `+sip.pnsreg` (RFC 8599 section 4.1.4)
+ * @property removal how to remove an RFC 8599 binding. The default is the exact Contact that was bound
  * @property pushCalls PortSIP: push calls
  * @property pushMessages PortSIP: push messages
  * @property linphoneParams Linphone: further Contact URI parameters, such as `pn-silent`, `pn-timeout`, `pn-call-str`

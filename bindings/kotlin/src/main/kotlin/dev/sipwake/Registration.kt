@@ -7,15 +7,15 @@ import dev.sipwake.ffi.Registration as FfiRegistration
 import dev.sipwake.ffi.Verdict as FfiVerdict
 
 /**
- * What a registrar answered to a REGISTER. `toString` shows no token.
+ * A registrar's response to a REGISTER. `toString` shows no token.
  *
  * @property expires how long the binding lives
  * @property verdict what the server says about push
  * @property token the token that calls are pushed to
  * @property alertToken the token that alerts are pushed to (iOS)
  * @property observedAddress our address and port as the server saw them (RFC 3581)
- * @property suspiciousServer the server's proof of the password is wrong: somebody may be between
- * @property serviceRoute the routes that the registrar gives for requests outside of dialogs, in their order (RFC 3608)
+ * @property suspiciousServer the server's proof of the password is wrong. Somebody may be between the phone and the server
+ * @property serviceRoute the routes that the registrar gives for requests outside of dialogs, in order (RFC 3608)
  */
 public data class Registration(
     val expires: Duration,
@@ -42,22 +42,22 @@ public enum class Standing {
     /** The server said that it will not push. */
     REFUSED,
 
-    /** Push was not asked for. */
+    /** The REGISTER did not ask for push. */
     NOT_ASKED,
 }
 
 /**
- * What a response says about push.
+ * The verdict on push: what a response says about it.
  *
- * @property standing whether the app may count on being woken
+ * @property standing whether the app can count on pushes
  * @property reason why, in words
- * @property advice what a developer can do about it; empty when there is nothing to do
+ * @property advice what a developer can do about it. It is empty if there is nothing to do
  * @property vapid the server's VAPID key, for web push (RFC 8292)
- * @property refreshLead the time before expiry at which an app that wakes itself must refresh at the latest (`+sip.pnsreg`)
- * @property purr the value that dialogs we answer must carry as `pn-purr` in their Contact (`+sip.pnspurr`)
- * @property lifetimeUnknown the server does not say how long the binding lives: it is refreshed as if that were the shortest time that
- *   the answer allows for
- * @property piidWithheld `X-PIID` was left out because the transport can be read by others
+ * @property refreshLead how long before expiry an app that wakes itself must refresh at the latest (`+sip.pnsreg`)
+ * @property purr the value for `pn-purr` in the Contact of answered calls (`+sip.pnspurr`)
+ * @property lifetimeUnknown the server does not say how long the binding lasts. The client refreshes it as if it were the shortest
+ *   time that the response allows
+ * @property piidWithheld `X-PIID` was left out because others can read the transport
  * @property piidInTheClear `X-PIID` went over a transport that others can read, as the app allowed
  */
 public data class Verdict(
@@ -77,28 +77,28 @@ public enum class FailureKind {
     /** The server refused the user name or password. Nothing is sent until the credentials change. */
     WRONG_CREDENTIALS,
 
-    /** The server's challenge cannot be answered. */
+    /** No response to the server's challenge is possible. */
     UNANSWERABLE_CHALLENGE,
 
     /** The server refuses this account. Nothing is sent until the app asks again. */
     REFUSED,
 
-    /** The server answered with an error; another attempt later may work. */
+    /** The server responded with an error. Another attempt later may work. */
     ANSWERED,
 
-    /** No answer in time. */
+    /** No response in time. */
     TIMED_OUT,
 
     /** No connection to the server, or it broke. */
     UNREACHABLE,
 
-    /** The server's certificate was refused; the reason says why. */
+    /** The server's certificate was refused. The reason says why. */
     CERTIFICATE,
 
     /** The server redirects or challenges the request in a loop. */
     CIRCLES,
 
-    /** Anything else. */
+    /** Any other reason. */
     OTHER,
 }
 

@@ -32,7 +32,7 @@ public enum class Obstacle {
     /** Android: Data Saver is on, and the app is not exempt. */
     DATA_SAVER,
 
-    /** Android: the app's permissions will be taken away, and its messages stopped. */
+    /** Android: the system will take away the app's permissions and stop its messages. */
     HIBERNATION,
 
     /** The app may not reach servers in the local network. */
@@ -41,7 +41,7 @@ public enum class Obstacle {
     /** Android: this phone's maker stops apps in the background. */
     MAKER_STOPS_APPS,
 
-    /** Android: after a restart of the phone, log-outs wait until the app is opened. */
+    /** Android: after a restart of the phone, log-outs wait until the user opens the app. */
     NOT_AFTER_RESTART,
 
     /** Android: the app is subject to Doze. */
@@ -71,10 +71,10 @@ public enum class Obstacle {
     /** iOS: the app's provisioning profile allows no pushes. */
     NO_PUSH_ENTITLEMENT,
 
-    /** iOS: the app's tokens belong to another environment than the server is told of. */
+    /** iOS: the app's tokens belong to another environment than the app tells the server. */
     WRONG_PUSH_ENVIRONMENT,
 
-    /** iOS: the phone's block list kept the last call from being shown. */
+    /** iOS: the phone's block list hid the last call. */
     CALLER_BLOCKED,
 
     /** Something else. */
@@ -95,7 +95,7 @@ public enum class StandbyBucket {
     /** It is seldom used. */
     RARE,
 
-    /** It hardly may run. */
+    /** It may hardly run. */
     RESTRICTED,
 }
 
@@ -123,7 +123,7 @@ public enum class PhoneNetwork {
 /**
  * What the app knows about its phone, for [SipWakeClient.report]. Leave out what you do not know.
  *
- * @property obstacles what in the phone's settings keeps a call from ringing
+ * @property obstacles the phone's settings that keep a call from ringing
  * @property bucket `UsageStatsManager.getAppStandbyBucket`
  * @property network how the phone is connected
  * @property priority the last push's priority as it was delivered, `RemoteMessage.getPriority()`

@@ -6,12 +6,13 @@ import dev.sipwake.ffi.SrvRecord as FfiSrv
 import java.net.InetAddress
 
 /**
- * Looks names up (RFC 3263).
+ * Looks up names (RFC 3263).
  *
- * Each call may block. It runs on its own thread, and several run at once. After ten seconds, or if it throws, it counts as no answer.
+ * Each call may block. It runs on its own thread, and several run at once. If it throws or takes more than ten seconds, it counts
+ * as no result.
  */
 public interface Resolver {
-    /** Returns a host's addresses, best first, or null to have the system asked. */
+    /** Returns a host's addresses, best first. Null asks the system. */
     public fun addresses(host: String): List<InetAddress>? = null
 
     /** Returns the SRV records of a name such as `_sip._udp.example.com`. */
@@ -25,9 +26,9 @@ public interface Resolver {
  * An SRV record (RFC 2782). Each number is between 0 and 65535.
  *
  * @property priority the lowest is tried first
- * @property weight the share of the requests among those of the same priority
+ * @property weight the share of requests among the records of the same priority
  * @property port the port
- * @property target the host; `.` if there is definitely no such service
+ * @property target the host. `.` says that there is no such service
  */
 public data class SrvRecord(val priority: Int, val weight: Int, val port: Int, val target: String)
 
@@ -35,8 +36,8 @@ public data class SrvRecord(val priority: Int, val weight: Int, val port: Int, v
  * A NAPTR record (RFC 3403), without its regular expression, which SIP does not use. Each number is between 0 and 65535.
  *
  * @property order the lowest is tried first
- * @property preference the lowest is tried first, among those of the same order
- * @property flags `s` where SRV records follow
+ * @property preference among records of the same order, the lowest is tried first
+ * @property flags `s` if SRV records follow
  * @property service for example `SIP+D2U`
  * @property replacement the name of the SRV records
  */
@@ -50,7 +51,7 @@ public data class NaptrRecord(
 
 internal class SafeResolver(private val resolver: Resolver) : FfiResolver {
     override fun addresses(host: String): List<String>? = guarded {
-        // An address of a link has its interface behind it, which no address of a SIP server needs.
+        // A link-local address has its interface behind it. The address of a SIP server does not need that.
         resolver.addresses(host)?.map { it.hostAddress.orEmpty().substringBefore('%') }
     }
 

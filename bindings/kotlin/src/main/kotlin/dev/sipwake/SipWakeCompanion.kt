@@ -1,8 +1,13 @@
 package dev.sipwake
 
 import java.lang.ref.WeakReference
+import java.time.Instant
 import java.util.UUID
+import kotlinx.coroutines.CoroutineStart
+import kotlinx.coroutines.async
+import kotlinx.coroutines.coroutineScope
 import kotlinx.coroutines.flow.Flow
+import kotlinx.coroutines.flow.first
 import dev.sipwake.ffi.CompanionListener as FfiListener
 import dev.sipwake.ffi.CompanionTold
 import dev.sipwake.ffi.PushPayload as FfiPayload
@@ -10,9 +15,9 @@ import dev.sipwake.ffi.SipWakeCompanion as FfiCompanion
 import dev.sipwake.ffi.parsePush as ffiParsePush
 
 /**
- * Keeps beside another SIP stack, which registers and takes the calls, what push needs of a [SipWakeClient]: what each REGISTER must
- * say, what its answer means, which push belongs to which INVITE, and that a log-out is delivered. Opens no socket. `docs/beside.md` says
- * which promise depends on the stack, and what that must not do.
+ * Does the push part of a [SipWakeClient] beside another SIP stack, which registers and takes the calls. It says what each REGISTER
+ * must say, what a response means and which push belongs to which INVITE, and it makes sure that a log-out is delivered. It opens
+ * no socket. `docs/beside.md` says which promises depend on the stack, and what the stack must not do.
  *
  * ```
  * val companion = SipWakeCompanion(store, stack, listOf(setup))
@@ -25,12 +30,15 @@ import dev.sipwake.ffi.parsePush as ffiParsePush
  * }
  * ```
  *
- * Nothing here suspends or waits for a network; what is to be stored is stored on the caller's thread before a call returns. Not to be
- * called from inside of the [store][StateStore]. One client or companion at a time to a store: [close] what is no longer used.
+ * Nothing here suspends or waits for a network. Everything that must be stored is stored on the caller's thread before a call
+ * returns. Do not call it from inside the [store][StateStore]. A store has one client or companion at a time. [close] the one that
+ * you no longer use.
  *
- * @param store where records are kept: the client's own, so that an app may change from one to the other
- * @param stack the app's SIP stack, which is asked from here on: first for log-outs that an earlier process could not deliver
- * @param accounts the accounts of the logged-in users. Their transport is the stack's: what others can read does not get `X-PIID`
+ * @param store the place for records. Use the client's own store, so that an app can change from one to the other
+ * @param stack the app's SIP stack. The companion calls it from here on, first for log-outs that an earlier process could not
+ *   deliver
+ * @param accounts the accounts of the logged-in users. Name the stack's own transport in them: if others can read it, it gets no
+ *   `X-PIID`
  * @throws SipWakeException of the kind [ErrorKind.INVALID_FIELD] for an account that cannot be used
  */
 public class SipWakeCompanion(
@@ -51,12 +59,13 @@ public class SipWakeCompanion(
     /**
      * Adds an account, or changes the settings of the one with the same AOR and registrar.
      *
-     * @throws SipWakeException of the kind [ErrorKind.INVALID_FIELD], which names the field and the rule
+     * @throws SipWakeException of the kind [ErrorKind.INVALID_FIELD]. It names the field and the rule
      */
     public fun addAccount(setup: AccountSetup): AccountId = translating { AccountId(ffi.addAccount(setup.toFfi())) }
 
     /**
-     * Tells the other stack's own Contact URI, whenever that changes. Where the stack does not show it, the registrar's list does.
+     * Tells the companion the other stack's own Contact URI. Call it at each change. If the stack does not show the URI, the
+     * registrar's list does.
      *
      * @throws SipWakeException of the kind [ErrorKind.INVALID_FIELD], [ErrorKind.NO_SUCH_ACCOUNT]
      */
@@ -72,15 +81,31 @@ public class SipWakeCompanion(
         translating { ffi.setToken(account.value, token, alert).named() }
 
     /**
-     * Ends push and stays registered. From here on no push makes a sound.
+     * Removes the push binding and keeps the account registered. From then on no push makes a sound.
      *
      * @throws SipWakeException of the kind [ErrorKind.NO_SUCH_ACCOUNT]
      */
     public fun unbindPush(account: AccountId): Kept = translating { ffi.unbindPush(account.value).named() }
 
     /**
-     * Logs the user out: stored before this returns, unless it says [Kept.NOT_YET_DURABLE]. [pending] names the log-out, in later processes
-     * too, until an answer that was [heard] ends it ([SipWakeEvent.LoggedOut]). From here on no push makes a sound.
+     * Keeps pushes from disturbing an account's user until a time, or ends this with null, as [SipWakeClient.setDoNotDisturb] does.
+     * The stack is asked to register without push, and with push when the time is over.
+     *
+     * @throws SipWakeException of the kind [ErrorKind.NO_SUCH_ACCOUNT]
+     */
+    public fun setDoNotDisturb(account: AccountId, until: Instant?): Kept =
+        translating { ffi.setDoNotDisturb(account.value, until?.toMilliseconds()).named() }
+
+    /**
+     * Returns until when an account's user does not want to be disturbed. [Instant.MAX] means until further notice, null means not
+     * at all.
+     */
+    public fun doNotDisturb(account: AccountId): Instant? = translating { ffi.doNotDisturb(account.value)?.toInstant() }
+
+    /**
+     * Logs the user out. The log-out is stored before this returns, or it returns [Kept.NOT_YET_DURABLE]. [pending] names it, in
+     * later processes too, until a response that [heard] takes ends it ([SipWakeEvent.LoggedOut]). From here on no push makes a
+     * sound.
      *
      * @throws SipWakeException of the kind [ErrorKind.NO_SUCH_ACCOUNT]
      */
@@ -90,51 +115,88 @@ public class SipWakeCompanion(
     public fun pending(): List<PendingLogOut> = translating { ffi.pending().map { it.toPending() } }
 
     /**
-     * Takes another realm for `X-PIID` than the one that it was pinned to, of which [SipWakeEvent.Warning] told.
+     * Accepts another realm for `X-PIID` than the pinned one. Call it after a [SipWakeEvent.Warning].
      *
      * @throws SipWakeException of the kind [ErrorKind.INVALID_FIELD], [ErrorKind.NO_SUCH_ACCOUNT]
      */
     public fun acceptRealm(account: AccountId, realm: String): Kept = translating { ffi.acceptRealm(account.value, realm).named() }
 
     /**
-     * Says that the server may hold what no record tells of, as after an update from an app without sipwake: a log-out is then sent even
-     * where nothing was registered.
+     * Says that the server may hold a binding that no record knows, for example after an update from an app without sipwake. Then a
+     * log-out is sent even if nothing was registered.
      *
      * @throws SipWakeException of the kind [ErrorKind.NO_SUCH_ACCOUNT]
      */
     public fun assumeBound(account: AccountId): Unit = translating { ffi.assumeBound(account.value) }
 
     /**
-     * Returns what the stack's next REGISTER must say: the same again until it is answered, or something is wished otherwise. Ask before
-     * each REGISTER. All that this depends on is stored.
+     * Returns what the stack's next REGISTER must say. It stays the same until a response comes or the app gives another command.
+     * Call it before each REGISTER. Everything that the REGISTER depends on is stored.
      *
-     * @throws SipWakeException of the kind [ErrorKind.NO_SUCH_ACCOUNT], or [ErrorKind.NO_SUCH_REGISTER] where only gateways that were left
-     * still hold something
+     * @throws SipWakeException of the kind [ErrorKind.NO_SUCH_ACCOUNT], or [ErrorKind.NO_SUCH_REGISTER] if only left gateways still
+     *   hold something
      */
     public fun registerTags(account: AccountId): CompanionRegister = translating { ffi.registerTags(account.value).toRegister() }
 
-    /** Returns the REGISTERs that take bindings back at gateways that were left, for a stack that can reach them. */
+    /**
+     * Makes the stack register now, by [CompanionStack.register]. If the stack was asked already and its response is still to come,
+     * nothing happens.
+     *
+     * @throws SipWakeException of the kind [ErrorKind.NO_SUCH_ACCOUNT]
+     */
+    public fun register(account: AccountId): Unit = translating { ffi.register(account.value) }
+
+    /**
+     * Makes the stack deliver the pending log-outs and register these accounts. When all are done, it returns whether each account
+     * is registered.
+     */
+    internal suspend fun finishWork(accounts: List<AccountId>): Boolean = coroutineScope {
+        val leaving = pending().map { it.account }
+        val waiting = (accounts - leaving).toMutableSet()
+        var failed = false
+        val over = async(start = CoroutineStart.UNDISPATCHED) {
+            eventsFromNow.first { event ->
+                if (event is SipWakeEvent.Registered) waiting -= event.account
+                if (event is SipWakeEvent.RegistrationFailed) failed = waiting.remove(event.account) || failed
+                waiting.isEmpty() && pending().isEmpty()
+            }
+        }
+        for (account in (accounts + leaving).distinct()) {
+            try {
+                register(account)
+            } catch (error: SipWakeException) {
+                // The stack may have delivered a log-out since then.
+                if (error.kind != ErrorKind.NO_SUCH_ACCOUNT || account !in leaving) throw error
+            }
+        }
+        if ((accounts - leaving).isEmpty() && pending().isEmpty()) over.cancel() else over.await()
+        !failed
+    }
+
+    /** Returns the REGISTERs that remove bindings at left gateways, for a stack that can reach these. */
     public fun registersElsewhere(): List<CompanionRegister> = translating { ffi.registersElsewhere().map { it.toRegister() } }
 
     /**
-     * Tells under which Call-ID and CSeq the stack has sent a REGISTER, where it shows that: its answer is known by it.
+     * Tells the companion the Call-ID and CSeq of a REGISTER that the stack has sent, if the stack shows them. They identify its
+     * response.
      *
-     * @throws SipWakeException of the kind [ErrorKind.NO_SUCH_REGISTER] for a number that was never given, or is answered
+     * @throws SipWakeException of the kind [ErrorKind.NO_SUCH_REGISTER] for a number that was never given, or has its response
+     *   already
      */
     public fun sent(account: AccountId, register: Long, callId: String, cseq: Long): Unit = translating {
         ffi.sent(account.value, register.toULong(), callId, cseq.coerceIn(0, UInt.MAX_VALUE.toLong()).toUInt())
     }
 
     /**
-     * Takes a response to a REGISTER of the stack, and says what follows from it.
+     * Takes a response to a REGISTER of the stack, and returns what it means.
      *
-     * @throws SipWakeException of the kind [ErrorKind.INVALID_FIELD] for what is no response (`status`, `headers`),
-     * [ErrorKind.NO_SUCH_REGISTER] where no tags were taken, [ErrorKind.NO_SUCH_ACCOUNT]. Nothing was changed then.
+     * @throws SipWakeException of the kind [ErrorKind.INVALID_FIELD] if it is not a response (`status`, `headers`),
+     *   [ErrorKind.NO_SUCH_REGISTER] if no tags were taken, [ErrorKind.NO_SUCH_ACCOUNT]. Then nothing has changed
      */
     public fun heard(account: AccountId, response: RegisterResponse): CompanionAnswer =
         translating { ffi.heard(account.value, response.toFfi()).toAnswer() }
 
-    /** As the other [heard], for a whole response as it came over the wire. */
+    /** The same for a whole response as it came over the wire. */
     public fun heard(account: AccountId, response: ByteArray, register: Long? = null): CompanionAnswer =
         translating { ffi.heardMessage(account.value, register?.toULong(), response).toAnswer() }
 
@@ -145,23 +207,23 @@ public class SipWakeCompanion(
     private fun push(payload: FfiPayload, channel: Channel, hints: PushHints): PushAction = try {
         translating { ffi.push(payload, channel.named(), hints.toFfi()) }
     } catch (_: SipWakeException) {
-        // Closed: the push is only read.
+        // It is closed, so the push is only read.
         ffiParsePush(payload, channel.named(), hints.toFfi(), null)
     }.toAction()
 
     /**
-     * An INVITE came to the stack, for this account: says whether it rings, and under which name. Ask before it rings.
+     * Says whether an INVITE that came to the stack for this account rings, and under which UUID. Call it before the phone rings.
      *
-     * @param headers all of its header fields, or at least `From`, `Call-ID`, and where it has them `P-Asserted-Identity`, `X-Push-ID`
-     * and their like
+     * @param headers all of its header fields, or at least `From`, `Call-ID` and, if it has them, `P-Asserted-Identity`,
+     *   `X-Push-ID` and similar ones
      * @throws SipWakeException of the kind [ErrorKind.INVALID_FIELD] (`headers`), [ErrorKind.NO_SUCH_ACCOUNT]
      */
     public fun invited(account: AccountId, headers: List<Pair<String, String>>): CompanionInvite =
         translating { ffi.invited(account.value, named(headers)).toInvite() }
 
     /**
-     * The user wants to answer, at any moment from the push on. Where the INVITE is here [CompanionStack.accept] is called; else [invited]
-     * says so when it comes.
+     * The user wants to answer. This works at any time after the push. If the INVITE is here, [CompanionStack.accept] is called.
+     * Otherwise [invited] says so when it comes.
      *
      * @throws SipWakeException of the kind [ErrorKind.NO_SUCH_CALL], also for a call that is over or answered
      */
@@ -175,31 +237,32 @@ public class SipWakeCompanion(
     public fun answered(call: UUID): Unit = translating { ffi.answered("$call") }
 
     /**
-     * The user declines a call that rings or was announced: [CompanionStack.refuse] is called, and an INVITE that comes later hears the
-     * same.
+     * The user declines a call that rings or was announced. [CompanionStack.refuse] is called, and an INVITE that comes later gets
+     * the same status.
      *
      * @throws SipWakeException of the kind [ErrorKind.NO_SUCH_CALL], also for a call that is over or answered
      */
     public fun decline(call: UUID, how: DeclineHow = DeclineHow.EVERYWHERE): Unit = translating { ffi.decline("$call", how.named()) }
 
     /**
-     * The user ends a call, whatever its state: [CompanionStack.hangUp] is called where it was answered, else [CompanionStack.refuse].
+     * The user ends a call in any state. If it was answered, [CompanionStack.hangUp] is called, otherwise [CompanionStack.refuse].
      *
      * @throws SipWakeException of the kind [ErrorKind.NO_SUCH_CALL], also for a call that is over
      */
     public fun hangUp(call: UUID, why: HangUp = HangUp.Normal): Unit = translating { ffi.hangUp("$call", why.toFfi()) }
 
     /**
-     * A CANCEL came to the stack, which answers its INVITE with 487. Returns how the call ended; null while another INVITE of it rings.
+     * A CANCEL came to the stack, which responds to its INVITE with 487. Returns how the call ended, or null while another INVITE
+     * of it rings.
      *
-     * @param headers the CANCEL's, of which `Reason` tells whether the call was answered elsewhere (RFC 3326)
+     * @param headers the CANCEL's header fields. `Reason` tells whether the call was answered elsewhere (RFC 3326)
      * @throws SipWakeException of the kind [ErrorKind.NO_SUCH_CALL], also for a call that is over or answered
      */
     public fun cancelled(call: UUID, headers: List<Pair<String, String>> = emptyList()): EndReason? =
         translating { ffi.cancelled("$call", named(headers))?.named<EndReason>() }
 
     /**
-     * Another device of the user has answered: the server has said so in another way than a CANCEL.
+     * Another device of the user has answered, and the server said so in another way than by a CANCEL.
      *
      * @throws SipWakeException as [ended]
      */
@@ -209,7 +272,7 @@ public class SipWakeCompanion(
      * The call is over at the stack. From here on no late push or INVITE of it makes a sound.
      *
      * @param status the SIP status that says why, for [EndReason.FAILED] only
-     * @throws SipWakeException of the kind [ErrorKind.NO_SUCH_CALL], also for a call that is over: an end is told once
+     * @throws SipWakeException of the kind [ErrorKind.NO_SUCH_CALL], also for a call that is over. Report an end only once
      */
     public fun ended(call: UUID, how: EndReason, status: Int? = null): Unit =
         translating { ffi.ended("$call", how.named(), status?.let(::statusOf)) }
@@ -221,13 +284,34 @@ public class SipWakeCompanion(
      */
     public fun pushKey(): PushKey = translating { ffi.pushKey().toPushKey() }
 
-    /** Sets how long an announced call is waited for; what concerns answers is the stack's. */
+    /**
+     * Makes a new key pair for sealed pushes and returns its public part. The former one still opens pushes for 30 days.
+     *
+     * @throws SipWakeException as [pushKey]
+     */
+    public fun rotatePushKey(): PushKey = translating { ffi.rotatePushKey().toPushKey() }
+
+    /**
+     * Imports a key for sealed pushes from a server. See [SipWakeClient.importPushKey].
+     *
+     * @throws SipWakeException of the kind [ErrorKind.INVALID_FIELD], or as [pushKey]
+     */
+    public fun importPushKey(id: String, key: String): Unit = translating { ffi.importPushKey(id, key) }
+
+    /**
+     * Forgets an imported key. Returns whether there was one.
+     *
+     * @throws SipWakeException as [pushKey]
+     */
+    public fun forgetPushKey(id: String): Boolean = translating { ffi.forgetPushKey(id) }
+
+    /** Sets how long the companion waits for an announced call. The stack itself decides about answers. */
     public fun setCallPolicy(policy: CallPolicy): Unit = translating { ffi.setCallPolicy(policy.toFfi()) }
 
-    /** Says that the device's network changed: the stack is asked to register again. */
+    /** Says that the device's network changed. The stack is asked to register again. */
     public fun networkChanged(): Unit = translating { ffi.networkChanged() }
 
-    /** Says that the store can be read and written again: the phone was unlocked. */
+    /** Says that the user unlocked the phone, so that the store can be read and written again. */
     public fun storeAvailable(): Unit = translating { ffi.storeAvailable() }
 
     /** Returns why the phone rang, or did not, as JSON. See [SipWakeClient.report]. */
@@ -239,7 +323,7 @@ public class SipWakeCompanion(
 
     override suspend fun tellNetworkChanged(): Unit = networkChanged()
 
-    /** Ends the companion at once: [events] ends, and the stack is no longer asked. Bindings stay on their servers. */
+    /** Ends the companion at once. [events] ends, and the stack is no longer called. Bindings stay on their servers. */
     override fun close() {
         try {
             ffi.shutdown()
@@ -251,7 +335,7 @@ public class SipWakeCompanion(
     }
 }
 
-/** Does not keep the companion. */
+/** It does not keep the companion in memory. */
 internal class SafeCompanionListener(
     private val companion: WeakReference<SipWakeCompanion>,
     private val stack: CompanionStack,

@@ -10,10 +10,11 @@ import kotlinx.coroutines.future.future
 
 /**
  * A [SipWakeClient] for Java, with futures instead of suspending functions and account ids as text. A failed future holds a
- * [SipWakeException]. A cancelled future stops waiting, but sipwake still does what it asked for.
+ * [SipWakeException]. If you cancel a future, it stops waiting, but sipwake still carries out its command.
  *
- * Events come to the [EventListener] that the client was made with; [accountOf] and [expiresSeconds] read what Java cannot. Accounts, push
- * settings, options and call policies come from [AccountBuilder], [PushBuilder], [OptionsBuilder] and [CallPolicyBuilder].
+ * Events come to the [EventListener] that the client was made with. [accountOf] and [expiresSeconds] read what Java cannot read.
+ * Accounts, push settings, options and call policies come from [AccountBuilder], [PushBuilder], [OptionsBuilder] and
+ * [CallPolicyBuilder].
  */
 public class SipWakeFutures(private val client: SipWakeClient) {
     private val scope = CoroutineScope(SupervisorJob() + Dispatchers.Default)
@@ -44,6 +45,9 @@ public class SipWakeFutures(private val client: SipWakeClient) {
 
     /** See [SipWakeClient.report]. */
     public fun report(phone: PhoneState?): CompletableFuture<String> = ask { report(phone) }
+
+    /** See [SipWakeClient.recording]. */
+    public fun recording(): CompletableFuture<String?> = ask { recording() }
 
     /** See [SipWakeClient.pushKey]. */
     public fun pushKey(): CompletableFuture<PushKey> = ask { pushKey() }
@@ -105,7 +109,7 @@ public class SipWakeFutures(private val client: SipWakeClient) {
         @JvmStatic
         public fun idOf(setup: AccountSetup): String = setup.account.id().value
 
-        /** Returns the id of the account that an event is about; null if there is none, or it is not known yet. */
+        /** Returns the id of the account that an event is about. Null if there is none, or if it is not known yet. */
         @JvmStatic
         public fun accountOf(event: SipWakeEvent): String? = when (event) {
             is SipWakeEvent.Registered -> event.account

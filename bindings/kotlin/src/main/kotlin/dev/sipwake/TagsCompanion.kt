@@ -30,21 +30,21 @@ public data class RegisterTags(
 
 /** What a REGISTER says about the push binding. */
 public sealed interface TagsBinding {
-    /** Push to this token. While there is none, nothing is said. */
+    /** Push to this token. Without a token, the REGISTER says nothing about push. */
     public class Token(internal val token: String?, internal val alert: String? = null) : TagsBinding
 
-    /** Do not push any longer, but stay registered. */
+    /** Stop pushing, but stay registered. */
     public data object Unbound : TagsBinding
 
-    /** Do not push any longer, and forget the Contact that was bound with this token. */
+    /** Stop pushing, and forget the Contact that was bound with this token. */
     public class LoggedOut(internal val token: String? = null, internal val alert: String? = null) : TagsBinding
 
-    /** RFC 8599 section 4.1.5: is this provider supported, or, when absent, which are? */
+    /** Ask whether the server supports this provider or, if it is null, which ones it supports (RFC 8599 section 4.1.5). */
     public data class Query(val provider: String? = null) : TagsBinding
 }
 
 /**
- * Writes the tags of the push dialects and reads the server's verdict, for another SIP stack. Opens no socket.
+ * Writes the tags of the push dialects and reads the server's verdict, for another SIP stack. It opens no socket.
  *
  * @throws SipWakeException of the kind [ErrorKind.INVALID_FIELD] for settings that cannot be used
  */
@@ -52,7 +52,7 @@ public class TagsCompanion(push: PushConfig) : AutoCloseable {
     private val ffi = translating { FfiCompanion(push.toFfi()) }
 
     /**
-     * Returns what every REGISTER must carry: the first, each refresh and each authenticated retry.
+     * Returns what every REGISTER must carry: the first one, each refresh and each retry with credentials.
      *
      * @throws SipWakeException of the kind [ErrorKind.INVALID_FIELD] for a token of the wrong shape
      */
@@ -67,7 +67,7 @@ public class TagsCompanion(push: PushConfig) : AutoCloseable {
         ).toTags()
     }
 
-    /** Reads what a server's response to a REGISTER with these tags says about push. */
+    /** Returns what a server's response to a REGISTER with these tags says about push. */
     public fun verdict(status: Int, headers: List<Pair<String, String>>): Verdict = translating {
         ffi.verdict(statusOf(status), named(headers)).toVerdict()
     }

@@ -11,7 +11,7 @@ import kotlinx.coroutines.launch
 import kotlinx.coroutines.withTimeout
 
 // docs:beside
-/** Between a stack and the companion. The stack's words are UdpStack's; yours has others. */
+/** Connects a stack and the companion. It uses the functions of UdpStack; your stack has others. */
 class Beside(private val stack: UdpStack, private val account: AccountId) : CompanionStack {
     private val invites = ConcurrentHashMap<UUID, SipMessage>()
 
@@ -34,12 +34,12 @@ class Beside(private val stack: UdpStack, private val account: AccountId) : Comp
                 val now = companion.registerTags(account)
                 stack.register(now, challenge, next.digestUri) { heard(companion, account, now, it) }
             }
-            else -> {} // the companion asks again when it is time
+            else -> {} // the companion asks again later
         }
     }
 
     private fun invited(companion: SipWakeCompanion, invite: SipMessage) {
-        // Locked until the INVITE is kept: the user may answer at once, and `accept` comes on another thread.
+        // Locked until the INVITE is stored: the user may answer at once, and `accept` is called on another thread.
         val says = synchronized(invites) {
             companion.invited(account, invite.headers).also { says ->
                 if (says is CompanionInvite.Ring) invites[says.call] = invite
@@ -77,7 +77,7 @@ class Beside(private val stack: UdpStack, private val account: AccountId) : Comp
 }
 // docs:end
 
-/** One run of an app that has a stack, from its start to the moment the system kills it. */
+/** One run of an app with a stack, from its start until the system kills it. */
 class BesideApp(store: StateStore, gateway: MockGateway, setup: AccountSetup?, credentials: Credentials, deaf: Boolean = false) : AutoCloseable {
     val account = alice(gateway).account.id()
     val stack = UdpStack(gateway.address, "alice", credentials, "alice-of-${gateway.address}")

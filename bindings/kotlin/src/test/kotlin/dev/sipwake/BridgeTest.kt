@@ -13,7 +13,7 @@ import kotlin.test.assertTrue
 import org.junit.jupiter.api.io.TempDir
 
 class BridgeTest {
-    /** The classes of this package, found where the compiler put them. */
+    /** The classes of this package, from the compiler's output. */
     private val ours: List<Class<*>> = Path.of(SipWakeClient::class.java.protectionDomain.codeSource.location.toURI())
         .resolve("dev/sipwake").let { folder ->
             Files.list(folder).use { files ->
@@ -23,7 +23,7 @@ class BridgeTest {
 
     @Test
     fun `every enum has the same names on both sides of the bridge`() {
-        // These two are Kotlin's own: an error's class in Rust, and a word in a report.
+        // Only Kotlin has these two: an error is a class in Rust, and a code is a word in a report.
         val enums = ours.filter { it.isEnum && it != ErrorKind::class.java && it != PhoneNetwork::class.java }
         assertTrue(enums.size >= 16, "$enums")
         for (enum in enums) {
@@ -34,7 +34,7 @@ class BridgeTest {
 
     @Test
     fun `no public signature names a type of the bridge`() {
-        // What begins with Safe is internal to Kotlin, and public to the JVM.
+        // Classes whose names begin with Safe are internal in Kotlin and public for the JVM.
         val public = ours.filter { Modifier.isPublic(it.modifiers) && !it.simpleName.startsWith("Safe") }
         val leaks = public.flatMap { type ->
             val methods = type.declaredMethods.filter { Modifier.isPublic(it.modifiers) && !it.isSynthetic && !isInternal(it.name) }
@@ -45,7 +45,7 @@ class BridgeTest {
         assertEquals(emptyList(), leaks)
     }
 
-    /** Kotlin's `internal` is public to the JVM: members get a suffix, and top-level functions are in files' classes. */
+    /** Kotlin's `internal` is public for the JVM: members get a suffix, and top-level functions are in a class of their file. */
     private fun isInternal(method: String) = '$' in method || method in internalFunctions
 
     private val internalFunctions = setOf(
@@ -56,7 +56,7 @@ class BridgeTest {
     private fun names(enum: Class<*>) = enum.enumConstants.map { (it as Enum<*>).name }
 
     @Test
-    fun `a folder keeps records beyond a store, for one client at a time`(@TempDir folder: Path) {
+    fun `a folder keeps records after a store is closed, for one client at a time`(@TempDir folder: Path) {
         FileStore(folder).use { store ->
             store.save("a/../b", byteArrayOf(1))
             store.save("A/../B", byteArrayOf(2))

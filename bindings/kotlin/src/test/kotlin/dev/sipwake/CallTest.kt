@@ -75,7 +75,7 @@ class CallTest {
     }
 
     @Test
-    fun `an answer before the INVITE is kept until it comes`(): Unit = runBlocking {
+    fun `an answer before the INVITE waits for it`(): Unit = runBlocking {
         val store = Memory()
         MockGateway().use { gateway ->
             val setup = alice(gateway)
@@ -153,7 +153,7 @@ class CallTest {
     }
 
     @Test
-    fun `new media are offered inside a call, taken once and refused once`() = onThePhone { gateway ->
+    fun `new media inside a call are offered, accepted once and refused once`() = onThePhone { gateway ->
         val call = gateway.placeCall()
         val uuid = takeCall().uuid
         gateway.waitCall(call, "answered")

@@ -1,5 +1,7 @@
 package dev.sipwake
 
+import java.time.Instant
+import java.time.temporal.ChronoUnit
 import java.util.UUID
 import kotlin.test.Test
 import kotlin.test.assertEquals
@@ -47,11 +49,11 @@ class CompanionTest {
         }
     }
 
-    /** The process was killed; the push finds another one, with the same store. */
+    /** The process was killed. The push reaches another one with the same store. */
     private suspend fun wake(gateway: MockGateway, app: BesideApp, call: Long, push: Map<String, String>) {
         val action = app.companion.push(push, hints = PushHints(deliveredPriority = Priority.HIGH))
         val ringing = app.next<SipWakeEvent.CallRinging>()
-        // RFC 8599 gives a push no content: such a server's tells only that something waits.
+        // RFC 8599 gives a push no content. The push of such a server only says that something waits.
         if (action !is PushAction.RefreshBinding) {
             assertIs<PushAction.IncomingCall>(action)
             assertEquals(action.uuid, ringing.uuid, "the push and its INVITE are one call")
@@ -61,7 +63,7 @@ class CompanionTest {
         val ended = app.next<SipWakeEvent.CallEnded>()
         assertEquals(ringing.uuid to EndReason.CANCELLED, ended.uuid to ended.reason)
         gateway.waitCall(call, "cancelled")
-        assertEquals(Duty.None, app.companion.push(push).duty, "a late push rings no ghost")
+        assertEquals(Duty.None, app.companion.push(push).duty, "a late push must not ring")
         assertFailsWith<SipWakeException> { app.companion.answer(ringing.uuid) }.let { assertEquals(ErrorKind.NO_SUCH_CALL, it.kind) }
 
         val next = gateway.placeCall()
@@ -110,7 +112,7 @@ class CompanionTest {
     private suspend fun awaitThat(condition: () -> Boolean): Unit = withTimeout(PATIENCE_MS) { while (!condition()) delay(20) }
 
     @Test
-    fun `what is out of order or no header is an error with its kind, and changes nothing`() {
+    fun `steps out of order and broken headers are errors with a kind, and change nothing`() {
         SipWakeCompanion(Memory(), NoStack, listOf(alice())).use { companion ->
             val alice = alice().account.id()
             fun refused(act: () -> Unit) = assertFailsWith<SipWakeException> { act() }.let { it.kind to it.field }
@@ -130,7 +132,7 @@ class CompanionTest {
     }
 
     @Test
-    fun `headers are heard as stacks print them, and an answer out of order says nothing`() {
+    fun `headers are understood as stacks print them, and an old response says nothing`() {
         SipWakeCompanion(Memory(), NoStack, listOf(alice())).use { companion ->
             val alice = alice().account.id()
             companion.setToken(alice, FIRST_TOKEN)
@@ -147,7 +149,7 @@ class CompanionTest {
     }
 
     @Test
-    fun `nothing that is printed shows a token or a password`() {
+    fun `no printed text shows a token or a password`() {
         SipWakeCompanion(Memory(), NoStack, listOf(alice())).use { companion ->
             val alice = alice().account.id()
             companion.setToken(alice, FIRST_TOKEN)
@@ -162,6 +164,34 @@ class CompanionTest {
             for (printed in listOf("$register", "$response", "$answer", "$pending", "$companion")) {
                 assertTrue(FIRST_TOKEN !in printed && "wonderland" !in printed, printed)
             }
+        }
+    }
+
+    @Test
+    fun `do not disturb survives the process, and there is a key for sealed pushes`() {
+        val (store, later) = Memory() to Instant.now().plusSeconds(3600).truncatedTo(ChronoUnit.SECONDS)
+        val alice = alice().account.id()
+        val call = mapOf("ntype" to "0", "nfrom" to "1234", "ncallid" to "c", "ntouser" to "alice")
+        SipWakeCompanion(store, NoStack, listOf(alice())).use { companion ->
+            companion.setToken(alice, FIRST_TOKEN)
+            val bound = companion.registerTags(alice)
+            companion.heard(alice, RegisterResponse(200, listOf("Expires" to "600"), register = bound.number))
+            assertEquals(Kept.DURABLE, companion.setDoNotDisturb(alice, later))
+            val without = companion.registerTags(alice)
+            assertTrue(!without.removes && FIRST_TOKEN !in without.tags.uriParamsText, "registered without push")
+            assertEquals(IgnoreReason.DO_NOT_DISTURB, assertIs<PushAction.Ignore>(companion.push(call)).reason)
+            assertEquals(companion.pushKey(), companion.pushKey())
+            assertTrue(companion.pushKey() != companion.rotatePushKey(), "another key")
+            assertFailsWith<SipWakeException> { companion.importPushKey("pbx", "AAAA") }.let { assertEquals(ErrorKind.INVALID_FIELD, it.kind) }
+            companion.importPushKey("pbx", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8")
+            assertTrue(companion.forgetPushKey("pbx") && !companion.forgetPushKey("pbx"))
+        }
+        SipWakeCompanion(store, NoStack, listOf(alice())).use { companion ->
+            assertEquals(later, companion.doNotDisturb(alice))
+            assertIs<PushAction.Ignore>(companion.push(call))
+            assertEquals(Kept.DURABLE, companion.setDoNotDisturb(alice, null))
+            assertEquals(null, companion.doNotDisturb(alice))
+            assertIs<PushAction.IncomingCall>(companion.push(call))
         }
     }
 }

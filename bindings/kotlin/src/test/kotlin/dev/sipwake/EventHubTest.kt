@@ -14,7 +14,7 @@ class EventHubTest {
     private fun events(range: IntRange) = range.map { SipWakeEvent.Other("$it") }
 
     @Test
-    fun `each collector gets the last events first, and who asks from now on does not`() = runBlocking {
+    fun `each collector gets the last events first, unless it asks for new ones only`() = runBlocking {
         events(1..70).forEach(hub::tell)
         val late = List(2) { async(start = CoroutineStart.UNDISPATCHED) { hub.flow(fromNow = false).toList() } }
         val fresh = async(start = CoroutineStart.UNDISPATCHED) { hub.flow(fromNow = true).toList() }
@@ -26,11 +26,11 @@ class EventHubTest {
     }
 
     @Test
-    fun `who does not keep up is told how many are lost`() = runBlocking {
+    fun `a slow collector learns how many events it lost`() = runBlocking {
         val slow = async(start = CoroutineStart.UNDISPATCHED) { hub.flow(fromNow = true).toList() }
         events(1..300).forEach(hub::tell)
         hub.close()
-        // A collector that waits is handed one event beside what the queue holds.
+        // A waiting collector gets one event in addition to those in the queue.
         val told = slow.await()
         val events = told.size - 1
         assertEquals(events(1..events) + SipWakeEvent.EventsLost(300L - events), told)

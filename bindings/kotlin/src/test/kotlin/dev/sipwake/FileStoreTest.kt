@@ -27,7 +27,7 @@ class FileStoreTest {
     private fun record(folder: Path) = Files.newDirectoryStream(folder, "record-*").use { it.single() }
 
     @Test
-    fun `folder and files are the owner's alone`() {
+    fun `only the owner can access folder and files`() {
         val folder = place.resolve("deep/store")
         FileStore(folder).use { store ->
             store.save("binding-1", byteArrayOf(1))
@@ -37,7 +37,7 @@ class FileStoreTest {
     }
 
     @Test
-    fun `a folder that others may write to is refused`() {
+    fun `a folder that others can write to is refused`() {
         for (open in listOf("rwxrwxrwx", "rwxrwx---", "rwx-w----", "rwx----w-")) {
             val folder = Files.createDirectory(place.resolve(open))
             Files.setPosixFilePermissions(folder, PosixFilePermissions.fromString(open))
@@ -50,13 +50,13 @@ class FileStoreTest {
     }
 
     @Test
-    fun `a planted file or link is neither written nor read`() {
+    fun `a foreign file or link is neither written nor read`() {
         val folder = place.resolve("store")
         val elsewhere = place.resolve("elsewhere")
         FileStore(folder).use { store ->
             Files.createSymbolicLink(folder.resolve("written"), elsewhere)
             store.save("removals", byteArrayOf(1))
-            assertFalse(Files.exists(elsewhere), "written through a link")
+            assertFalse(Files.exists(elsewhere), "it wrote through a link")
             assertContentEquals(byteArrayOf(1), store.load("removals"))
             val kept = record(folder)
             Files.write(elsewhere, byteArrayOf(2))
@@ -73,7 +73,7 @@ class FileStoreTest {
     }
 
     @Test
-    fun `what others planted while the folder was open to them is not read`() {
+    fun `files that others wrote while they could are not read`() {
         val folder = place.resolve("store")
         FileStore(folder).use { store ->
             store.save("removals", byteArrayOf(1))
@@ -82,7 +82,7 @@ class FileStoreTest {
             assertFailsWith<IOException> { store.load("removals") }
             store.save("removals", byteArrayOf(2))
             assertContentEquals(byteArrayOf(2), store.load("removals"))
-            // Only root can give files away.
+            // Only root can change the owner of a file.
             if (Files.getOwner(folder).name == "root") {
                 Files.setAttribute(record(folder), "unix:uid", 65_534)
                 assertFailsWith<IOException> { store.load("removals") }

@@ -12,7 +12,7 @@ import kotlinx.coroutines.withTimeout
 const val FIRST_TOKEN = "c-10-ap_Kt0:APA91bFirstTokenOfThisPhone0001"
 const val SECOND_TOKEN = "c-10-ap_Kt0:APA91bSecondTokenOfThisPhone02"
 
-/** Keeps records beyond a client, as a phone's flash does. */
+/** Keeps records after a client has ended, as a phone's flash does. */
 class Memory : StateStore {
     val records = ConcurrentHashMap<String, ByteArray>()
     override fun load(key: String): ByteArray? = records[key]
@@ -34,10 +34,10 @@ fun alice(gateway: MockGateway? = null, transport: Transport? = null) = AccountS
     PushConfig(Provider.Fcm, "com.example.app"),
 )
 
-/** One run of the app, from its start to the moment the system kills it. */
-class App(store: StateStore, setup: AccountSetup) : AutoCloseable {
+/** One run of the app, from its start until the system kills it. */
+class App(store: StateStore, setup: AccountSetup, options: ClientOptions = ClientOptions()) : AutoCloseable {
     val account = setup.account.id()
-    val client = SipWakeClient(store, listOf(setup))
+    val client = SipWakeClient(store, listOf(setup), options = options)
     private val scope = CoroutineScope(SupervisorJob() + Dispatchers.Default)
     private val events = Queue<SipWakeEvent>(Queue.UNLIMITED)
 

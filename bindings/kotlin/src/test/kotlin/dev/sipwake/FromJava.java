@@ -6,7 +6,7 @@ import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 
-/** An app in Java: registers, answers a call and logs out, without a word of Kotlin. */
+/** An app in Java without any Kotlin: it registers, answers a call and logs out. */
 final class FromJava implements AutoCloseable {
     final List<String> heard = Collections.synchronizedList(new ArrayList<>());
     final CompletableFuture<Long> registered = new CompletableFuture<>();

@@ -34,7 +34,7 @@ class FromJavaTest {
     }
 
     @Test
-    fun `what is refused comes as the future's failure, with its kind`() {
+    fun `a refusal is the future's failure, with its kind`() {
         SipWakeClient(MemoryStore()).use { client ->
             val refused = assertFailsWith<ExecutionException> {
                 SipWakeFutures(client).answer(UUID(0, 0)).get(PATIENCE_MS, TimeUnit.MILLISECONDS)
@@ -44,10 +44,10 @@ class FromJavaTest {
     }
 
     @Test
-    fun `whatever can be set has a function of its builder, and whatever suspends has a future`() {
+    fun `each setting has a function of its builder, and each suspending function has a future`() {
         fun names(type: Class<*>) = type.methods.filter { it.declaringClass == type }.map { it.name.substringBefore('-') }.toSet()
         fun set(type: Class<*>) = type.declaredFields.filterNot { Modifier.isStatic(it.modifiers) }.map { it.name }.toSet()
-        // What a builder is made with.
+        // The required values, which the constructor of a builder takes.
         val given = setOf("aor", "credentials", "provider", "packageName")
         for ((config, builder) in listOf(
             AccountConfig::class to AccountBuilder::class,
@@ -58,14 +58,14 @@ class FromJavaTest {
             assertTrue(set(config.java).size > 4, "$config")
             assertEquals(emptySet(), set(config.java) - names(builder.java) - given, "$config")
         }
-        // What has a dollar in its name is internal to Kotlin.
+        // Names with a dollar are internal in Kotlin.
         val suspending = SipWakeClient::class.java.methods.filter { it.parameterTypes.lastOrNull() == Continuation::class.java && '$' !in it.name }
         assertTrue(suspending.size > 20, "$suspending")
         assertEquals(emptySet(), suspending.map { it.name.substringBefore('-') }.toSet() - names(SipWakeFutures::class.java))
     }
 
     @Test
-    fun `what a builder is told is in what it builds`() {
+    fun `a built object has the values of its builder`() {
         val push = PushBuilder(Provider.Fcm, "app").dialects(Dialect.RFC8599).environment(Environment.PRODUCTION).teamId("T").pnParam("p")
             .wakesItself(true).removal(Removal.NULL_PRID).pushCalls(false).pushMessages(false).linphoneParams(mapOf("pn-silent" to "1")).build()
         val all = PushConfig(

@@ -86,7 +86,7 @@ class GuideTest {
         }
     }
 
-    /** Stands for the app's WebRTC. */
+    /** Takes the place of the app's WebRTC. */
     private class Media {
         val heard = CopyOnWriteArrayList<String>()
         suspend fun describe(offer: SessionDescription?) = SessionDescription("v=0\r\ns=${offer != null}\r\n")
@@ -163,7 +163,7 @@ class GuideTest {
     }
 
     @Test
-    fun `each snippet of the guides stands in a test`() {
+    fun `each snippet of the guides is part of a test`() {
         val root = generateSequence(File("").absoluteFile) { it.parentFile }.first { File(it, "docs/kotlin.md").exists() }
         val sources = File(root, "bindings/kotlin/src").walk().filter { it.extension == "kt" && ("/test/" in it.path || "/androidTest/" in it.path) }
         val tested = sources.flatMap { snippets(it.readText()) }.toSet()

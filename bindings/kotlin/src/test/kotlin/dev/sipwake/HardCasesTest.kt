@@ -43,7 +43,7 @@ class HardCasesTest {
     }
 
     @Test
-    fun `who stops collecting is gone from Rust, and the next collector goes on`() = runBlocking {
+    fun `a collector that stops is gone from Rust, and the next one goes on`() = runBlocking {
         SipWakeClient(Memory(), listOf(setup)).use { client ->
             repeat(50) { assertNull(withTimeoutOrNull(5) { client.events.first() }) }
             val waiting = async { client.events.first { it is SipWakeEvent.LoggedOut } }
@@ -55,7 +55,7 @@ class HardCasesTest {
     }
 
     @Test
-    fun `a cancelled call stops waiting at once, and its wish is done all the same`() = runBlocking {
+    fun `a cancelled call stops waiting at once, and its command still takes effect`() = runBlocking {
         val memory = Memory()
         val opened = CountDownLatch(1)
         val slow = object : StateStore by memory {
@@ -79,7 +79,7 @@ class HardCasesTest {
     }
 
     @Test
-    fun `closing ends whoever waits`() = runBlocking {
+    fun `closing ends every suspended function`() = runBlocking {
         val client = SipWakeClient(Memory(), listOf(setup))
         val collected = async(Dispatchers.Default) { client.events.toList() }
         delay(100)
@@ -92,7 +92,7 @@ class HardCasesTest {
     }
 
     @Test
-    fun `a store that throws is an event, never a crash`() = runBlocking {
+    fun `a store that throws leads to an event and never to a crash`() = runBlocking {
         for (thrown in listOf(IOException("disk full"), OutOfMemoryError("on purpose"), NotImplementedError("later"))) {
             val store = object : StateStore {
                 override fun load(key: String): ByteArray = throw thrown
@@ -117,7 +117,7 @@ class HardCasesTest {
                 override fun load(key: String): ByteArray? = kept[key]
                 override fun save(key: String, bytes: ByteArray) {
                     kept[key] = bytes
-                    // As it is on the disk when the process is killed right after.
+                    // The state on the disk if the process is killed right after.
                     if (key == "removals" && killed.isEmpty()) killed.putAll(kept)
                 }
             }
@@ -146,7 +146,7 @@ class HardCasesTest {
                 withTimeout(PATIENCE_MS) { client.events.first { it is SipWakeEvent.StoreFailed } }
                 val told = async(start = CoroutineStart.UNDISPATCHED) { client.events.first { it is SipWakeEvent.LoggedOut && it.account == id } }
                 busy.fails = false
-                // Somebody else's log-out must not be written over it.
+                // The log-out of another user must not replace it.
                 val bob = AccountConfig("sip:bob@mock.example", "x").copy(gateways = listOf("127.0.0.1:9"), transport = Transport.TCP)
                 client.logOut(client.addAccount(AccountSetup(bob, PushConfig(Provider.Fcm, "app"))))
                 client.storeAvailable()
@@ -157,7 +157,7 @@ class HardCasesTest {
     }
 
     @Test
-    fun `what was not durable at first is told once it is`() = runBlocking {
+    fun `a command that was not durable at first is reported once it is`() = runBlocking {
         val memory = Memory()
         var fails = true
         val store = object : StateStore by memory {
@@ -173,7 +173,7 @@ class HardCasesTest {
     }
 
     @Test
-    fun `a listener that throws is an event, and it goes on hearing`() = runBlocking {
+    fun `a listener that throws leads to an event, and gets later ones`() = runBlocking {
         val heard = CopyOnWriteArrayList<SipWakeEvent>()
         val listener = EventListener { event ->
             heard += event
@@ -199,7 +199,7 @@ class HardCasesTest {
     }
 
     @Test
-    fun `an error tells its kind, its field and its reason, and no secret`() = runBlocking {
+    fun `an error has its kind, its field and its reason, and no secret`() = runBlocking {
         val bad = AccountSetup(AccountConfig("alice@example.com", "hun\nter2"))
         val refused = assertFailsWith<SipWakeException> { SipWakeClient(Memory(), listOf(bad)) }
         assertEquals(ErrorKind.INVALID_FIELD to "credentials.password", refused.kind to refused.field)
@@ -229,11 +229,11 @@ class HardCasesTest {
             Thread.sleep(500)
             resident += residentKilobytes()
         }
-        // What is left behind grows with each batch; what allocators and collectors take at once does not.
+        // Leftovers grow with each batch. The memory that allocators and collectors take once does not.
         val grown = resident.zipWithNext { before, after -> after - before }.sorted()
         println("${batch * batches} clients: ${resident.first() / 1024} MiB after the first batch, grown by $grown KiB in the others, " +
             "${(System.nanoTime() - started) / 1_000 / (batch * (batches - 1))} µs each, threads $threads then ${threadCount()}")
-        // A client that stayed would cost some 100 KiB; one kilobyte of each, left behind, is too much too.
+        // A client that is never freed would cost some 100 KiB. Even one kilobyte per client is too much.
         assertTrue(grown[grown.size / 2] < batch, "$grown KiB in the batches of $batch")
         runBlocking { withTimeoutOrNull(PATIENCE_MS) { while (threadCount() > threads + 8) delay(20) } }
         assertTrue(threadCount() <= threads + 8, "${threadCount()} threads, $threads before")

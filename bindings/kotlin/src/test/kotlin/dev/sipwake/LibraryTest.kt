@@ -6,7 +6,7 @@ import kotlin.test.assertEquals
 
 class LibraryTest {
     @Test
-    fun `without the library there is an error that says what to do and no UnsatisfiedLinkError`() {
+    fun `without the library an error says what to do, instead of an UnsatisfiedLinkError`() {
         val java = File(System.getProperty("java.home"), "bin/java").path
         val classes = System.getProperty("surefire.test.class.path") ?: System.getProperty("java.class.path")
         val process = ProcessBuilder(java, "-Djna.library.path=/nowhere", "-cp", classes, "dev.sipwake.WithoutLibrary")
@@ -18,7 +18,7 @@ class LibraryTest {
     }
 }
 
-/** A program whose machine has no library of sipwake's. */
+/** A program on a machine without sipwake's native library. */
 object WithoutLibrary {
     @JvmStatic
     fun main(arguments: Array<String>) = repeat(2) {

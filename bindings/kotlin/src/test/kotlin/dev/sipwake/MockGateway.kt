@@ -1,6 +1,6 @@
 package dev.sipwake
 
-/** The driver that apps get as `sipwake-testing`. */
+/** The class that apps get with `sipwake-testing`. */
 typealias MockGateway = dev.sipwake.testing.MockGateway
 
 const val PATIENCE_MS = dev.sipwake.testing.PATIENCE_MS

@@ -23,7 +23,7 @@ class OptionsTest {
     private fun registerOverTls(trust: ServerTrust): SipWakeEvent = registerOverTls { ClientOptions(serverTrust = trust) }
 
     @Test
-    fun `the app's judge lets a server in that nobody signed for`() {
+    fun `the app's verifier accepts a server that no authority signed`() {
         val seen = CopyOnWriteArrayList<Pair<List<X509Certificate>, String>>()
         assertIs<SipWakeEvent.Registered>(registerOverTls { chain, name -> seen += chain to name })
         val (chain, name) = seen.first()
@@ -31,7 +31,7 @@ class OptionsTest {
     }
 
     @Test
-    fun `the app's judge refuses a server, and its reason is told`() {
+    fun `the app's verifier refuses a server, and its reason is reported`() {
         for (thrown in listOf(CertificateException("never seen this one"), StackOverflowError("never seen this one"))) {
             val failed = registerOverTls { _, _ -> throw thrown }
             assertIs<SipWakeEvent.RegistrationFailed>(failed)
@@ -40,14 +40,14 @@ class OptionsTest {
     }
 
     @Test
-    fun `on a desktop Mozilla's list judges where the app names nobody`() {
+    fun `on a desktop Mozilla's list decides unless the app has its own verifier`() {
         val failed = registerOverTls { ClientOptions() }
         assertIs<SipWakeEvent.RegistrationFailed>(failed)
-        assertTrue("issued by nobody we trust" in failed.reason, failed.reason)
+        assertTrue("issued by an authority that is not trusted" in failed.reason, failed.reason)
     }
 
     @Test
-    fun `what cannot be trusted is refused at once`() {
+    fun `an invalid trust setting is refused at once`() {
         val bad = listOf(ClientOptions(authorities = byteArrayOf(1)), ClientOptions(pins = listOf("sha256/short")))
         for (options in bad) {
             val refused = assertFailsWith<SipWakeException> { SipWakeClient(Memory(), options = options) }
@@ -81,7 +81,7 @@ class OptionsTest {
     }
 
     @Test
-    fun `a trace shows the REGISTER, and no secret of it`() = runBlocking {
+    fun `a trace shows the REGISTER without its secrets`() = runBlocking {
         MockGateway().use { gateway ->
             val seen = CopyOnWriteArrayList<TracedMessage>()
             val options = ClientOptions(trace = { message ->
@@ -104,7 +104,7 @@ class OptionsTest {
     }
 
     @Test
-    fun `a probe's port is one, or is refused with its name`() {
+    fun `an invalid probe port is refused with its name`() {
         SipWakeClient(Memory(), options = ClientOptions(probing = GatewayProbe.WsLoad(https = true, port = 443))).close()
         val refused = assertFailsWith<SipWakeException> {
             SipWakeClient(Memory(), options = ClientOptions(probing = GatewayProbe.WsLoad(https = false, port = 70_000)))

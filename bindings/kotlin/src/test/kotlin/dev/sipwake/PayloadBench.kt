@@ -3,7 +3,7 @@ package dev.sipwake
 import dev.sipwake.ffi.uniffiEnsureInitialized
 import kotlin.test.Test
 
-/** Not among the tests: `scripts/bench --only kotlin` runs it, in a JVM of its own. It measures and asserts nothing. */
+/** Not one of the tests: `scripts/bench --only kotlin` runs it in a JVM of its own. It measures and asserts nothing. */
 class PayloadBench {
     private val data = mapOf(
         "ntype" to "0",

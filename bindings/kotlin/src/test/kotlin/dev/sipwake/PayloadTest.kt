@@ -50,7 +50,7 @@ class PayloadTest {
     }
 
     @Test
-    fun `whatever the platform hands over, there is an action`() {
+    fun `every payload of the platform gives an action`() {
         val random = Random(4)
         val garbage = random.nextBytes(4096)
         assertIs<PushAction.Ignore>(parsePush(garbage, Channel.FCM_ANDROID))
@@ -70,13 +70,13 @@ class PayloadTest {
     }
 
     @Test
-    fun `toString tells no text`() {
+    fun `toString shows no text`() {
         val chat = parsePush(data + mapOf("ntype" to "1", "nmsg" to "my secret"))
         assertFalse("my secret" in "$chat", "$chat")
     }
 
     @Test
-    fun `tags for another SIP stack hold the token, and toString does not`() {
+    fun `tags for another SIP stack hold the token, and toString hides it`() {
         TagsCompanion(PushConfig(Provider.Fcm, "app")).use { companion ->
             val tags = companion.tags(TagsBinding.Token(FIRST_TOKEN))
             assertEquals(";pn-provider=fcm;pn-param=app;pn-prid=$FIRST_TOKEN", tags.uriParamsText)

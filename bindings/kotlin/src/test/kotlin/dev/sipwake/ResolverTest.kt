@@ -32,7 +32,7 @@ class ResolverTest {
                 override fun srv(name: String): List<SrvRecord> {
                     asked += name
                     val port = gateway.address.substringAfterLast(':').toInt()
-                    // A throw, and a number that no record has, are answers without records.
+                    // An exception and an unknown record type are answers without records.
                     return when (name) {
                         "_odd._tcp.example.test" -> listOf(SrvRecord(1, 1, port, "sip1.example.test."))
                         "_sip._udp.example.test" -> listOf(SrvRecord(70_000, 1, port, "sip1.example.test."))
@@ -53,7 +53,7 @@ class ResolverTest {
         }
     }
 
-    /** An answer to a question for example.com, as a server writes it: names point back into the message. */
+    /** A server's answer to a question for example.com: its names point back into the message. */
     private fun message(type: Int, vararg data: ByteArray): ByteArray = bytes {
         writeShort(0x1234)
         writeShort(0x8180)
@@ -117,12 +117,12 @@ class ResolverTest {
     }
 
     @Test
-    fun `a message that is cut, turned in a circle or noise has no records and ends`() {
+    fun `a message that is cut, points in a circle or is noise has no records`() {
         val whole = message(33, srv, srv)
         for (length in whole.indices) dnsAnswers(whole.copyOf(length), 33).forEach { it.srv() }
         val circle = bytes {
             write(ByteArray(6))
-            // Points at itself: header, question and the record's head lie before it.
+            // Points at itself. The header, the question and the record's head come before it.
             writeShort(0xC000 or (message(33, ByteArray(6)).size))
         }
         assertEquals(listOf(null), dnsAnswers(message(33, circle), 33).map { it.srv() })

@@ -43,7 +43,7 @@ class StoryTest {
     private suspend fun wakeAndLogOut(gateway: MockGateway, app: App, call: Long, push: Map<String, String>) {
         val before = gateway.lastMessage()
         val action = app.takePush(push)
-        // RFC 8599 gives a push no content: such a server's tells only that something waits.
+        // RFC 8599 gives a push no content. The push of such a server only says that something waits.
         val bare = action is PushAction.RefreshBinding
         if (!bare) {
             assertIs<PushAction.IncomingCall>(action)
@@ -59,7 +59,7 @@ class StoryTest {
         val ended = app.next<SipWakeEvent.CallEnded>()
         assertEquals(ringing.uuid to EndReason.CANCELLED, ended.uuid to ended.reason)
         gateway.waitCall(call, "cancelled")
-        assertEquals(Duty.None, app.takePush(push).duty, "a late push rings no ghost")
+        assertEquals(Duty.None, app.takePush(push).duty, "a late push must not ring")
 
         app.client.setToken(app.account, SECOND_TOKEN)
         app.next<SipWakeEvent.Registered> { it.registration.token == SECOND_TOKEN }

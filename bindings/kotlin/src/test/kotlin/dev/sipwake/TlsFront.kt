@@ -13,7 +13,7 @@ import kotlinx.coroutines.flow.first
 import kotlinx.coroutines.runBlocking
 import kotlinx.coroutines.withTimeout
 
-/** Ends TLS in front of the mock gateway, with a certificate that nobody signed. */
+/** Unwraps TLS in front of the mock gateway, with a self-signed certificate. */
 class TlsFront(gateway: MockGateway) : AutoCloseable {
     private val folder = createTempDirectory().toFile()
     private val keys = makeKeys()
@@ -63,7 +63,7 @@ class TlsFront(gateway: MockGateway) : AutoCloseable {
     }
 }
 
-/** Registers over TLS; what happened to it first. */
+/** Registers over TLS. Returns the first result. */
 fun registerOverTls(options: (TlsFront) -> ClientOptions): SipWakeEvent = runBlocking {
     MockGateway().use { gateway ->
         TlsFront(gateway).use { front ->

@@ -9,7 +9,7 @@ import java.util.UUID
 import java.util.concurrent.ConcurrentHashMap
 import kotlin.concurrent.thread
 
-/** A SIP message as it was received. */
+/** A received SIP message. */
 class SipMessage(text: String) {
     private val lines = text.substringBefore("\r\n\r\n").split("\r\n")
     val start = lines.first()
@@ -24,7 +24,7 @@ class SipMessage(text: String) {
 class Response(val status: Int, val phrase: String, val headers: List<Pair<String, String>>)
 
 /**
- * The SIP stack of somebody else: registers and takes calls over UDP, and knows nothing of push. Its Call-ID outlives the process, and its
+ * A foreign SIP stack: it registers and handles calls over UDP, and knows nothing about push. Its Call-ID survives the process, and its
  * CSeq grows.
  */
 class UdpStack(address: String, private val user: String, private val credentials: Credentials, private val callId: String) : AutoCloseable {
@@ -50,7 +50,7 @@ class UdpStack(address: String, private val user: String, private val credential
                     received(SipMessage(String(packet.data, 0, packet.length)))
                 }
             } catch (_: SocketException) {
-                // It is closed.
+                // The socket is closed.
             }
         }
     }
@@ -72,7 +72,7 @@ class UdpStack(address: String, private val user: String, private val credential
         }
     }
 
-    /** Registers with what is to be added; answers a challenge where one is given. */
+    /** Registers with these additions, and answers a challenge. */
     @Synchronized
     fun register(say: CompanionRegister, challenge: String? = null, digestUri: String? = null, answered: (Response) -> Unit) {
         cseq++
@@ -111,7 +111,7 @@ class UdpStack(address: String, private val user: String, private val credential
         send(lines + "To: ${if (";tag=" in to) to else "$to;tag=$tag"}" + "Contact: <$contact>" + type, body)
     }
 
-    /** Ends the call that this INVITE began. */
+    /** Ends the call of this INVITE. */
     fun bye(invite: SipMessage) {
         val target = invite.header("Contact").substringAfter('<').substringBefore('>')
         val routes = invite.headers.filter { it.first.equals("Record-Route", ignoreCase = true) }.map { "Route: ${it.second}" }

@@ -9,7 +9,7 @@ import org.w3c.dom.Element
 
 private const val ANDROID = "http://schemas.android.com/apk/res/android"
 
-/** What Android punishes at run time, or never says. */
+/** Mistakes that Android punishes only at run time, or never reports. */
 class ManifestTest {
     private val document = DocumentBuilderFactory.newInstance().apply { isNamespaceAware = true }.newDocumentBuilder()
         .parse(File(System.getProperty("sample.main"), "AndroidManifest.xml"))
@@ -32,7 +32,7 @@ class ManifestTest {
     }
 
     @Test
-    fun `others reach the launcher's activity and, if they are the system, the calls`() {
+    fun `other apps reach only the launcher's activity, and the system also the calls`() {
         assertTrue(components.all { it.android("exported") in setOf("true", "false") }, "each says whether it is exported")
         val exported = components.filter { it.android("exported") == "true" }.map { it.android("name") }
         assertEquals(listOf(".android.MainActivity", "dev.sipwake.android.SipWakeConnectionService"), exported)
@@ -51,7 +51,7 @@ class ManifestTest {
     }
 
     @Test
-    fun `no backup takes a binding along`() {
+    fun `no backup contains a binding`() {
         assertEquals("false", application.android("allowBackup"))
         assertEquals("false", application.android("fullBackupContent"))
         assertEquals("@xml/data_extraction_rules", application.android("dataExtractionRules"))

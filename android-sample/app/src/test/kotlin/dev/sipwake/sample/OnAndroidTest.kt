@@ -39,7 +39,7 @@ import org.robolectric.RuntimeEnvironment
 import org.robolectric.Shadows.shadowOf
 import org.robolectric.annotation.Config
 
-/** The sample as Android runs it: from its manifest, with its resources, woken by what Firebase hands over. */
+/** The sample as Android runs it: from its manifest, with its resources, woken by Firebase's messages. */
 @RunWith(RobolectricTestRunner::class)
 @Config(sdk = [34])
 class OnAndroidTest {
@@ -114,7 +114,7 @@ class OnAndroidTest {
         until("forgotten") { app.sample.state.value.notice == "The server has forgotten sip:alice@mock.example." }
         assertTrue(gateway.bindings().isEmpty())
         until("no settings") { !settingsFile.exists() }
-        // The call may have come to the woken app before: its service is no ghost.
+        // The call may have reached the woken app already, so its service may be right.
         while (shadowOf(app).nextStartedService != null) idle()
         firebase().onMessageReceived(push)
         idle()
@@ -127,12 +127,12 @@ class OnAndroidTest {
     }
 
     @Test
-    fun `the app that is opened asks for notifications`() {
+    fun `an opened app asks for notifications`() {
         val activity = Robolectric.buildActivity(MainActivity::class.java).setup().get()
         assertEquals(listOf(Manifest.permission.POST_NOTIFICATIONS), shadowOf(activity).lastRequestedPermission.requestedPermissions.toList())
     }
 
-    /** The end of the process, as far as one process can play two. */
+    /** The end of the process, as far as one process can simulate two. */
     private fun end(): Unit = runBlocking { app.phone.client().close() }
 
     private fun logIn() {
@@ -151,7 +151,7 @@ class OnAndroidTest {
         },
     )
 
-    /** Ends the process, and begins the one that Firebase starts with the message of a call. */
+    /** Ends the process, and starts another one as Firebase does for the message of a call. */
     private fun callWhileDead(): Pair<Long, RemoteMessage> {
         end()
         gateway.sleep()

@@ -19,7 +19,7 @@ import javax.crypto.KeyGenerator
 import javax.crypto.KeyGeneratorSpi
 import javax.crypto.SecretKey
 
-/** What a phone has and Robolectric has not: the Keystore, in memory. */
+/** The Keystore, in memory: a phone has one and Robolectric does not. */
 class PhoneStandIns : Provider("AndroidKeyStore", "1", "stands in for a phone's") {
     init {
         put("KeyStore.AndroidKeyStore", Keys::class.java.name)
@@ -27,7 +27,7 @@ class PhoneStandIns : Provider("AndroidKeyStore", "1", "stands in for a phone's"
     }
 
     companion object {
-        /** To be called before the application is made. */
+        /** Call this before the application is created. */
         fun install() {
             Security.addProvider(PhoneStandIns())
         }

@@ -40,7 +40,7 @@ private val registered = SampleState(
 )
 private val call = Call(UUID(0, 1), "sip:bob@example.com", "Bob", Phase.RINGING)
 
-/** Draws each screen of the flow, for real; the README shows these. */
+/** Draws each screen of the flow with the real code. The README shows the pictures. */
 class PicturesTest {
     @Test
     fun `settings`() = draw("settings", SampleState(settings = settings))

@@ -74,7 +74,7 @@ class ReduceTest {
     }
 
     @Test
-    fun `an answer that is faster than the event of its call is asked for all the same`() {
+    fun `an answer that is faster than the event of its call still reaches the SDK`() {
         assertEquals(listOf<Effect>(Effect.Answer(one)), run(loggedIn, Action.AnswerTapped(one)).second)
     }
 
@@ -93,7 +93,7 @@ class ReduceTest {
     }
 
     @Test
-    fun `logging out takes every call away and keeps no password`() {
+    fun `logging out removes every call and keeps no password`() {
         val before = run(loggedIn.copy(settings = Settings(password = "secret")), ringing(one), ringing(two)).first
         val (state, effects) = run(before, Action.LogOutTapped, ringing(one))
         assertNull(state.user)
@@ -129,7 +129,7 @@ class ReduceTest {
     }
 
     @Test
-    fun `an answer has as many media as its offer, and none of them flows`() {
+    fun `an answer has as many media as its offer, all of them inactive`() {
         val offer = SessionDescription("v=0\r\nm=audio 4000 RTP/AVP 8 0\r\na=sendrecv\r\nm=video 4002 RTP/AVP 96\r\nm=audio 0 RTP/AVP 9\r\n")
         val lines = InactiveMedia.answer(offer).text.lines()
         assertEquals(listOf("m=audio 9 RTP/AVP 8 0", "m=video 0 RTP/AVP 96", "m=audio 0 RTP/AVP 9"), lines.filter { it.startsWith("m=") })

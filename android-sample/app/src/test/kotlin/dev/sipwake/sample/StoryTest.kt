@@ -60,7 +60,7 @@ private class Memory : StateStore {
     }
 }
 
-/** The line as a program on a desktop has it: a client, and media that do not flow. On a phone it is the SDK's `SipWakePhone`. */
+/** The line of a desktop program: a client, and inactive media. On a phone it is the SDK's `SipWakePhone`. */
 private class Bare(store: StateStore, trace: TraceLog, scope: CoroutineScope) : Line, AutoCloseable {
     val client = SipWakeClient(store, listOfNotNull(Settings.savedIn(store)?.setup()), options = ClientOptions(trace = TraceListener(trace::add)))
     private val ringing = ConcurrentHashMap.newKeySet<UUID>()
@@ -129,7 +129,7 @@ class StoryTest {
                 app.app.dispatch(Action.Edited(settings(gateway)))
                 app.app.dispatch(Action.LogInTapped)
                 val shown = app.until("a verdict") { it.registering is Registering.Done }
-                // Mizutech's gateway pushes and never says so.
+                // Mizutech's gateway sends pushes and never says so.
                 assertEquals(Standing.UNCONFIRMED, (shown.registering as Registering.Done).verdict.standing)
                 assertEquals("Registered: the server may push", Words.standing(shown.registering))
                 assertEquals("sip:alice@mock.example", shown.user?.address)
@@ -161,7 +161,7 @@ class StoryTest {
         assertEquals(EndReason.HUNG_UP, over.past.single().reason)
         assertNotNull(over.past.single().talked)
         gateway.waitCall(call, "hung_up_by_callee")
-        // The trace comes on a thread of its own.
+        // The trace arrives on another thread.
         withTimeout(PATIENCE_MS) { while ("BYE sip:" !in run.app.trace.export()) delay(20) }
         val trace = run.app.trace.export()
         assertTrue("INVITE sip:" in trace, "the trace holds the call: $trace")
@@ -175,7 +175,7 @@ class StoryTest {
     }
 
     @Test
-    fun `do not disturb takes the token back, outlives the process and ends by the same switch`() = runBlocking<Unit> {
+    fun `do not disturb unbinds the token, survives the process and ends by the same switch`() = runBlocking<Unit> {
         val store = Memory()
         MockGateway("mizutech").use { gateway ->
             suspend fun bound(tokens: List<String>) = withTimeout(PATIENCE_MS) { while (gateway.tokens() != tokens) delay(20) }
@@ -199,7 +199,7 @@ class StoryTest {
     }
 
     @Test
-    fun `an answer tapped before the INVITE came is carried out`() = runBlocking<Unit> {
+    fun `an answer tapped before the INVITE takes effect when it comes`() = runBlocking<Unit> {
         val store = Memory()
         MockGateway("mizutech").use { gateway ->
             Run(store).use { app ->
@@ -240,7 +240,7 @@ class StoryTest {
     }
 
     @Test
-    fun `what the SDK refuses is shown beside its field`() = runBlocking<Unit> {
+    fun `a refusal of the SDK is shown beside its field`() = runBlocking<Unit> {
         val good = Settings("gw.example.com:5060", "sip:alice@example.com", "secret", project = "com.example.app")
         val wrong = listOf(
             Field.ADDRESS to good.copy(address = "alice"),

@@ -46,7 +46,8 @@ internal class CallNotifications(private val context: Context, private val setti
         if (call.rings) builder.setTimeoutAfter(call.ringsFor.inWholeMilliseconds)
         if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.S) {
             builder.setStyle(style(call))
-            // The style asks for a foreground service or for this; a channel this quiet shows nothing over the screen.
+            // The style needs a foreground service or a full-screen intent. A channel this quiet shows nothing over the
+            // screen.
             builder.setFullScreenIntent(open, false)
         } else {
             if (call.rings) builder.addAction(Notification.Action.Builder(null, words.answer, screen(call.uuid, Intent.ACTION_ANSWER)).build())
@@ -62,7 +63,7 @@ internal class CallNotifications(private val context: Context, private val setti
         return Notification.CallStyle.forIncomingCall(person, hangUp(call.uuid), screen(call.uuid, Intent.ACTION_ANSWER))
     }
 
-    /** What a foreground service shows that only registers. Deferred, so that it shows nothing if that is done in ten seconds. */
+    /** Shown by a foreground service that only registers. It is deferred, so nothing appears if that takes less than ten seconds. */
     fun connecting(): Notification {
         val builder = Notification.Builder(context, CONNECTION)
             .setSmallIcon(settings.icon)
@@ -109,7 +110,7 @@ internal class CallNotifications(private val context: Context, private val setti
 
     private fun labelOf(call: PhoneCall): CharSequence = call.label ?: words.unknownCaller
 
-    /** For the activity itself: from Android 12 on, nothing that runs in between may open one. */
+    /** Opens the activity itself, because from Android 12 on nothing that runs in between may open one. */
     private fun screen(call: UUID, action: String): PendingIntent = PendingIntent.getActivity(
         context, id(call), intent(action, call, settings.callScreen).addFlags(Intent.FLAG_ACTIVITY_NEW_TASK), FLAGS,
     )
@@ -122,7 +123,7 @@ internal class CallNotifications(private val context: Context, private val setti
         return PendingIntent.getActivity(context, 0, intent(Intent.ACTION_VIEW, call, target).addFlags(Intent.FLAG_ACTIVITY_NEW_TASK), FLAGS)
     }
 
-    /** The call is in the data, too, by which Android tells intents apart; it does not look at extras. */
+    /** The data holds the call, too, because Android tells intents apart by their data and not by their extras. */
     private fun intent(action: String, call: UUID?, target: Class<*>) =
         Intent(action, call?.let { Uri.fromParts("sipwake", "$it", null) }, context, target)
 

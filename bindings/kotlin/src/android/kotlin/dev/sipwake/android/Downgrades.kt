@@ -4,7 +4,7 @@ import android.content.Context
 import com.google.firebase.messaging.RemoteMessage
 import kotlin.time.Duration.Companion.days
 
-/** Remembers that messages were sent with high priority and came with normal one: Google lowers those of apps that show nothing for them. */
+/** Remembers messages that were sent with high priority and came with normal one. Google lowers them for apps that show nothing. */
 internal object Downgrades {
     private const val LAST = "downgraded"
     private val RECENT = 7.days

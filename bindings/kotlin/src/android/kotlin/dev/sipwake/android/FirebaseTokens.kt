@@ -5,8 +5,8 @@ import android.content.pm.PackageManager
 import com.google.firebase.messaging.FirebaseMessaging
 
 /**
- * Firebase's two kinds of token: registration tokens and, from firebase-messaging 25.1 on, installation ids, if the manifest of the app or
- * of a library turns them on. Never both: in the world of ids, `getToken` fails.
+ * Firebase has two kinds of token: registration tokens and, from firebase-messaging 25.1 on, installation ids, if the manifest of
+ * the app or of a library turns them on. An app never has both. With installation ids, `getToken` fails.
  */
 internal object FirebaseTokens {
     /** Turns on installation ids, for the whole app. */
@@ -20,8 +20,8 @@ internal object FirebaseTokens {
         val firebase = FirebaseMessaging.getInstance()
         if (usesIds(context)) return register(firebase, told)
         firebase.token.addOnSuccessListener { told(Result.success(it)) }.addOnFailureListener { error ->
-            // Installation ids are on, though the manifest did not say so. Other failures, such as no network or no Play services: try
-            // again at the next start.
+            // Installation ids are on, although the manifest did not say so. After other failures, such as no network
+            // or no Play services, try again at the next start.
             if (error is IllegalStateException) register(firebase, told) else told(Result.failure(error))
         }
     }

@@ -17,16 +17,16 @@ import java.util.UUID
 import kotlin.time.Duration
 
 /**
- * The notification of an incoming call, right on Android 8 and newer.
+ * The notification of an incoming call, for Android 8 and newer.
  *
- * The channel rings, with the user's ringtone and vibration, for as long as the call rings: Android 17 silences apps that play their own
- * ringtone in the background.
+ * The channel rings with the user's ringtone and vibration, for as long as the call rings. Android 17 silences apps that play their
+ * own ringtone in the background.
  *
- * @param channelId a channel that rings; [createChannel] makes it
+ * @param channelId a channel that rings. [createChannel] makes it
  * @param icon the small icon's resource
- * @param answerLabel the text of the button before Android 12, which has buttons of its own since
- * @param declineLabel likewise
- * @param hiddenLabel what a locked screen shows instead of the caller, if the user hides private content there
+ * @param answerLabel the text of the button before Android 12. Newer versions have buttons of their own
+ * @param declineLabel the same for the other button
+ * @param hiddenLabel the text on a locked screen instead of the caller, if the user hides private content there
  */
 public class IncomingCallNotification @JvmOverloads constructor(
     private val context: Context,
@@ -36,7 +36,7 @@ public class IncomingCallNotification @JvmOverloads constructor(
     private val declineLabel: CharSequence = "Decline",
     private val hiddenLabel: CharSequence = "Incoming call",
 ) {
-    /** Makes the channel that rings; harmless when it is there. The user may change it, and the app no longer can. */
+    /** Creates the channel that rings. A second call does no harm. The user can change the channel, but the app no longer can. */
     public fun createChannel(name: CharSequence) {
         val ringtone = AudioAttributes.Builder()
             .setUsage(AudioAttributes.USAGE_NOTIFICATION_RINGTONE)
@@ -54,10 +54,10 @@ public class IncomingCallNotification @JvmOverloads constructor(
     /**
      * Returns the notification, to show or to give to `startForeground`.
      *
-     * It has a full-screen intent and two buttons. It shows what the payload says about the caller, which is not verified. [open] and
+     * It has a full-screen intent and two buttons. It shows the caller as the payload names them, which is not verified. [open] and
      * [answer] must be intents for an activity, because from Android 12 on nothing else can bring one to the front.
      *
-     * @param unknownCaller shown if the push does not say who calls
+     * @param unknownCaller the text if the push does not name the caller
      * @param open opens the app's call screen
      */
     public fun build(
@@ -111,14 +111,14 @@ public class IncomingCallNotification @JvmOverloads constructor(
     private fun button(icon: Int, label: CharSequence, tap: PendingIntent) =
         Notification.Action.Builder(Icon.createWithResource("android", icon), label, tap).build()
 
-    /** Shows it with the call's id, if the push asks for a notification. Returns `false` if it asks for something else. */
+    /** Shows the notification with the call's id, if the push asks for one. Returns `false` if it asks for something else. */
     public fun show(call: PushAction.IncomingCall, notification: Notification): Boolean {
         if (call.duty !is Duty.ShowNotification) return false
         context.system<NotificationManager>().notify(call.uuid.toString(), ID, notification)
         return true
     }
 
-    /** Takes the call's notification away. */
+    /** Removes the call's notification. */
     public fun cancel(call: UUID) {
         context.system<NotificationManager>().cancel(call.toString(), ID)
     }

@@ -25,12 +25,13 @@ import javax.crypto.spec.GCMParameterSpec
 /**
  * Keeps records in files that only this app can read, encrypted under a key that never leaves the Android Keystore.
  *
- * The files lie where no backup takes them along: a binding belongs to one installation. The key needs no unlocked screen, since pushes
- * come while the phone is locked. Before the first unlock after a restart the files are closed: Android then starts only apps that are
- * direct-boot aware, and for those the store is shut, not empty. The same holds if the Keystore fails for a moment ([StoreShutException]).
- * A record that was changed, or whose key is gone, can never be read and throws something else.
+ * The files are excluded from backups, because a binding belongs to one installation. The key works while the screen is locked,
+ * because pushes come then, too. Before the first unlock after a restart the files cannot be read. At that time Android starts only
+ * apps that are direct-boot aware. For them the store is shut, not empty. It is also shut if the Keystore fails for a moment
+ * ([StoreShutException]). If a record was changed, or its key is gone, nobody can ever read it, and another exception says so.
  *
- * Of an app's processes the first that writes is the only one until it ends; for the others the store is shut for writing, and they can read.
+ * If an app has several processes, only one can write: the first that writes, until it ends. For the others the store is shut for
+ * writing, but they can read.
  *
  * @param context any context of the app
  * @param keyAlias the key's name in the Keystore
@@ -55,7 +56,7 @@ public class KeystoreStateStore @JvmOverloads constructor(
         return shutWhereItPasses(action)
     }
 
-    /** A new one only for writing: a Keystore that finds nothing must not cost what was written under the old one. */
+    /** Makes a new key only for writing. If the Keystore finds no key, records under the old one must not be lost. */
     @Synchronized
     private fun key(make: Boolean): SecretKey? {
         val keystore = KeyStore.getInstance(KEYSTORE).apply { load(null) }
@@ -76,7 +77,7 @@ public class KeystoreStateStore @JvmOverloads constructor(
     }
 }
 
-/** The Keystore is another process, behind a chip: what it throws passes, except a damaged record and a key that is void. */
+/** The Keystore is another process with a chip. Its errors pass, except for a damaged record or an invalid key. */
 internal fun <T> shutWhereItPasses(action: () -> T): T = try {
     action()
 } catch (damaged: AEADBadTagException) {
@@ -89,7 +90,7 @@ internal fun <T> shutWhereItPasses(action: () -> T): T = try {
     throw StoreShutException("the Keystore: $passing", passing)
 }
 
-/** One file a record: a version, the nonce that the cipher chose, the ciphertext; bound to the record's name. */
+/** One file for each record, bound to the record's name: a version, the nonce that the cipher chose, the ciphertext. */
 internal class SealedFiles(private val folder: File, private val key: (make: Boolean) -> SecretKey?) {
     fun load(name: String): ByteArray? {
         val stored = try {
@@ -137,7 +138,7 @@ internal class SealedFiles(private val folder: File, private val key: (make: Boo
         return AtomicFile(File(folder, name))
     }
 
-    /** What AtomicFile writes beside a record has a dot in its name. */
+    /** AtomicFile's own files beside a record have a dot in their names. */
     private fun isKey(name: String) = name.isNotEmpty() && name.all { it in 'a'..'z' || it in '0'..'9' || it == '-' }
 
     private companion object {
@@ -150,8 +151,8 @@ internal class SealedFiles(private val folder: File, private val key: (make: Boo
 }
 
 /**
- * One process of an app writes, from its first write until it ends: two clients on one store would use the same Call-ID and CSeq. The others
- * read, and one of them takes over when the writer has ended.
+ * One process of an app writes, from its first write until it ends, because two clients on one store would use the same Call-ID and
+ * CSeq. The others read, and one of them takes over when the writer has ended.
  */
 private object Writers {
     private val locks = HashMap<File, FileLock>()

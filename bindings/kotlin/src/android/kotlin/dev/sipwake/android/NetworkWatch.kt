@@ -15,7 +15,7 @@ import kotlinx.coroutines.cancel
 import kotlinx.coroutines.launch
 
 /**
- * Tells a client or companion when the phone's network changes: another network, or other addresses on the same one. Until [close].
+ * Tells a client or companion when the phone's network changes, until [close]: another network, or other addresses on the same one.
  *
  * Needs the permission `ACCESS_NETWORK_STATE`.
  */
@@ -39,7 +39,7 @@ public class NetworkWatch @RequiresPermission(Manifest.permission.ACCESS_NETWORK
     private inner class Callback : ConnectivityManager.NetworkCallback() {
         private var known: Pair<Network, Set<Any>>? = null
 
-        // Comes after onAvailable, and the first time with the network that the client began on.
+        // This comes after onAvailable, and the first time with the network that the client began on.
         @Synchronized
         override fun onLinkPropertiesChanged(network: Network, properties: LinkProperties) {
             val now = network to properties.linkAddresses.mapTo(HashSet<Any>()) { it.address }
@@ -50,7 +50,7 @@ public class NetworkWatch @RequiresPermission(Manifest.permission.ACCESS_NETWORK
                 try {
                     client.tellNetworkChanged()
                 } catch (_: SipWakeException) {
-                    // The client is closed; so will this be.
+                    // The client is closed. This will be closed, too.
                 }
             }
         }

@@ -16,6 +16,7 @@ import kotlin.time.Duration.Companion.milliseconds
 import kotlin.time.Duration.Companion.minutes
 import kotlinx.coroutines.CoroutineScope
 import kotlinx.coroutines.Dispatchers
+import kotlinx.coroutines.Job
 import kotlinx.coroutines.SupervisorJob
 import kotlinx.coroutines.cancel
 import kotlinx.coroutines.flow.MutableStateFlow
@@ -25,8 +26,8 @@ import kotlinx.coroutines.launch
 import kotlinx.coroutines.withTimeoutOrNull
 
 /**
- * What a later process must do: log-outs that no server has confirmed yet, and bindings that only the phone refreshes. One job of the
- * platform's for all of it, with a network; none where nothing is pending. The job itself keeps what it is for.
+ * Work for a later process: log-outs that no server has confirmed yet, and bindings that only the phone refreshes. One job of the
+ * platform does all of it, when there is a network. If nothing is pending, there is no job. The job itself stores its work.
  */
 internal class PendingWork(private val context: Context, private val jobId: Int) {
     private val scheduler = context.system<JobScheduler>()
@@ -46,7 +47,7 @@ internal class PendingWork(private val context: Context, private val jobId: Int)
         change(work.value.copy(logOuts = work.value.logOuts - account.value))
     }
 
-    /** Has the binding refreshed after this time, unless it is refreshed before; null: the server wakes the phone for that. */
+    /** Refreshes the binding after this time, unless it is refreshed before. Null means that the server wakes the phone for it. */
     @Synchronized
     fun due(account: AccountId, after: Duration?): Boolean {
         val due = work.value.due
@@ -56,7 +57,7 @@ internal class PendingWork(private val context: Context, private val jobId: Int)
         )
     }
 
-    /** After a push that no foreground service could be started for, and whose REGISTER took longer than Firebase waits. */
+    /** Called after a push if no foreground service could be started for it and its REGISTER took longer than Firebase waits. */
     @Synchronized
     fun refreshSoon(): Boolean = schedule(expedited = true)
 
@@ -68,7 +69,7 @@ internal class PendingWork(private val context: Context, private val jobId: Int)
         return work.value
     }
 
-    /** Schedules what is left, unless the platform tries the same job again. */
+    /** Schedules the rest, unless the platform tries the same job again. */
     @Synchronized
     fun end(again: Boolean) {
         running = false
@@ -112,8 +113,8 @@ internal class PendingWork(private val context: Context, private val jobId: Int)
     }
 
     /**
-     * @property logOuts accounts, and since when their log-out waits, in ms since 1970
-     * @property due accounts, and when their binding is to be refreshed
+     * @property logOuts accounts with the time since when their log-out waits, in ms since 1970
+     * @property due accounts with the time of their next refresh
      */
     data class Work(val logOuts: Map<String, Long> = emptyMap(), val due: Map<String, Long> = emptyMap()) {
         fun isEmpty(): Boolean = logOuts.isEmpty() && due.isEmpty()
@@ -151,18 +152,19 @@ internal class PendingWork(private val context: Context, private val jobId: Int)
 }
 
 /**
- * Finishes what an earlier process could not: log-outs, and refreshes that are due. Android starts it when there is a network, and the
- * process with it.
+ * Finishes what an earlier process could not finish: log-outs, and refreshes that are due. Android starts this service, and its
+ * process, when there is a network.
  *
- * In the app's manifest, with the permission `android.permission.BIND_JOB_SERVICE`. With `RECEIVE_BOOT_COMPLETED`, the job survives a
- * restart of the phone.
+ * Name it in the app's manifest, with the permission `android.permission.BIND_JOB_SERVICE`. With `RECEIVE_BOOT_COMPLETED`, the job
+ * survives a restart of the phone.
  */
 public class SipWakeJobService : JobService() {
     private val scope = CoroutineScope(SupervisorJob() + Dispatchers.Default)
+    private var running: Job? = null
 
     override fun onStartJob(parameters: JobParameters): Boolean {
         val phone = phone
-        scope.launch {
+        running = scope.launch {
             val done = withTimeoutOrNull(PATIENCE) { phone.finishWork() } == true
             jobFinished(parameters, !done)
             phone.endWork(again = !done)
@@ -172,9 +174,14 @@ public class SipWakeJobService : JobService() {
 
     /** Android takes the network or the time away: again later. */
     override fun onStopJob(parameters: JobParameters): Boolean {
-        scope.cancel()
+        running?.cancel()
         phone.endWork(again = true)
         return true
+    }
+
+    override fun onDestroy() {
+        scope.cancel()
+        super.onDestroy()
     }
 
     private companion object {

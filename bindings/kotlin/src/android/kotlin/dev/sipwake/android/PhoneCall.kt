@@ -8,15 +8,15 @@ import java.util.UUID
 import kotlin.time.Duration
 import kotlin.time.Duration.Companion.minutes
 
-/** How far a call is. */
+/** The phases of a call. */
 public enum class CallPhase {
-    /** A push announced it; its INVITE is on its way. */
+    /** A push announced it. Its INVITE is on its way. */
     ANNOUNCED,
 
     /** Its INVITE is here. */
     RINGING,
 
-    /** The user answered; the caller's ACK is awaited. */
+    /** The user answered. The caller's ACK is not here yet. */
     ANSWERING,
 
     /** Both sides may talk. */
@@ -26,12 +26,12 @@ public enum class CallPhase {
 /**
  * A call as it is now.
  *
- * @property uuid the same for its push and its INVITE
+ * @property uuid the call's UUID, the same for its push and its INVITE
  * @property account the account, when it is known
- * @property caller the caller's number or URI; may be empty
- * @property label what to show as the caller; null if nothing is known
- * @property phase how far it is
- * @property ringsFor how long it may ring from when it entered this phase
+ * @property caller the caller's number or URI, which may be empty
+ * @property label the text to show as the caller, or null if nothing is known
+ * @property phase its phase
+ * @property ringsFor how long it may ring from the start of this phase
  */
 public class PhoneCall internal constructor(
     public val uuid: UUID,
@@ -41,7 +41,7 @@ public class PhoneCall internal constructor(
     public val phase: CallPhase,
     internal val ringsFor: Duration,
 ) {
-    /** Whether the user is yet to decide. */
+    /** Whether the user has not decided yet. */
     public val rings: Boolean get() = phase == CallPhase.ANNOUNCED || phase == CallPhase.RINGING
 
     internal fun at(phase: CallPhase, ringsFor: Duration = this.ringsFor) = PhoneCall(uuid, account, caller, label, phase, ringsFor)

@@ -5,16 +5,17 @@ import dev.sipwake.SessionDescription
 import java.util.UUID
 
 /**
- * What a [SipWakePhone] shows.
+ * The settings of a [SipWakePhone].
  *
  * @property icon the small icon of its notifications, a resource
- * @property callScreen the activity that shows a call; [SipWakeCallActivity] or one of the app's own
- * @property openApp what a tap on a missed call or a message opens; without it, the call screen
+ * @property callScreen the activity that shows a call: [SipWakeCallActivity] or one of the app's own
+ * @property openApp the activity that a tap on a missed call or a message opens. Without it, the tap opens the call screen
  * @property words the texts
- * @property telecom whether calls are in Android's Telecom, on headsets and in cars; needs [SipWakeConnectionService] in the manifest
- * @property jobId the id of the job that finishes what the process could not; it must differ from the ids of the app's own jobs
- * @property announcer is told about each call first; for an app that puts its calls into Telecom in another way, such as Jetpack's
- *   core-telecom
+ * @property telecom whether calls are in Android's Telecom, on headsets and in cars. This needs [SipWakeConnectionService] in the
+ *   manifest
+ * @property jobId the id of the job that finishes what the process could not finish. No other job of the app may have it
+ * @property announcer learns about each call first. It is for an app that puts its calls into Telecom in another way, such as
+ *   Jetpack's core-telecom
  */
 public class PhoneSettings @JvmOverloads constructor(
     public val icon: Int,
@@ -26,7 +27,7 @@ public class PhoneSettings @JvmOverloads constructor(
     public val announcer: CallAnnouncer? = null,
 )
 
-/** The texts that users see, to be translated by the app. The phone's settings show the channels' names. */
+/** The texts that users see. Apps translate them. The phone's settings show the channels' names. */
 public class PhoneWords @JvmOverloads constructor(
     public val unknownCaller: CharSequence = "Unknown caller",
     public val answer: CharSequence = "Answer",
@@ -42,11 +43,11 @@ public class PhoneWords @JvmOverloads constructor(
     public val connecting: CharSequence = "Connecting",
 )
 
-/** Is told about each incoming call. */
+/** Learns about each incoming call. */
 public fun interface CallAnnouncer {
     /**
-     * A call is about to be shown: its foreground service starts, or its notification is posted, when this returns. Called from any thread,
-     * once a call; must not wait. If it throws, there is a [Refusal.TELECOM].
+     * Called before a call is shown. When this returns, its foreground service starts, or its notification is posted. It is called
+     * once for each call, from any thread, and must not wait. If it throws, there is a [Refusal.TELECOM].
      */
     public fun announce(call: PhoneCall)
 }
@@ -54,24 +55,24 @@ public fun interface CallAnnouncer {
 /** The app's media engine, as far as calls need one. */
 public fun interface CallMedia {
     /**
-     * Returns our session description: the answer to the caller's offer or, if there is none, our offer. Asked for when the user answers
-     * and for new media during the call. If it throws, the call ends with 488, or the new media is refused.
+     * Returns our session description: the answer to the caller's offer or, if there is none, our offer. It is called when the user
+     * answers, and for new media during the call. If it throws, the call ends with 488, or the new media is refused.
      */
     public suspend fun describe(call: UUID, offer: SessionDescription?): SessionDescription
 }
 
-/** What the platform refused. */
+/** The things that the platform can refuse. */
 public enum class Refusal {
-    /** No client could be made: an account or option that cannot be used. */
+    /** No client could be made, because an account or option cannot be used. */
     CLIENT,
 
     /** A foreground service may not start now. */
     SERVICE_START,
 
-    /** The foreground service may not have this type: a permission is missing, or the app is not visible. */
+    /** The foreground service may not have this type, because a permission is missing or the app is not visible. */
     SERVICE_TYPE,
 
-    /** A notification was not taken. */
+    /** The platform did not take a notification. */
     NOTIFICATION,
 
     /** Telecom did not take the call. It rings without headsets and cars. */
@@ -80,23 +81,23 @@ public enum class Refusal {
     /** Android refused the job for the rest of the work. */
     JOB,
 
-    /** The processor cannot be kept awake: the permission `WAKE_LOCK` is missing. */
+    /** The processor cannot be kept awake, because the permission `WAKE_LOCK` is missing. */
     WAKE_LOCK,
 
     /** Firebase gives no token. */
     TOKEN,
 
-    /** The server grants an account that wakes itself less than a day: a sleeping phone may be too late for the next refresh. */
+    /** The server grants less than a day to an account that wakes itself. A sleeping phone may be too late for the next refresh. */
     SHORT_BINDING,
 
-    /** Code failed that nothing waits for: the app's or the SDK's. */
+    /** Code of the app or the SDK failed while nothing waited for it. */
     FAULT,
 }
 
 /**
  * A refusal of the platform. The call continues as far as possible.
  *
- * @property what what was refused
+ * @property what the kind of refusal
  * @property reason in the platform's words
  */
 public class PlatformRefusal internal constructor(public val what: Refusal, public val reason: String) {

@@ -15,7 +15,7 @@ import dev.sipwake.StandbyBucket
 /**
  * Returns the state of this phone, for [dev.sipwake.SipWakeClient.report].
  *
- * @param channelId the channel of incoming calls, that of [SipWakePhone] when left out
+ * @param channelId the channel of incoming calls. The default is that of [SipWakePhone]
  * @param priority the last push's priority as it was delivered, `RemoteMessage.getPriority()`
  */
 @JvmOverloads

@@ -16,10 +16,10 @@ import java.util.concurrent.TimeUnit
 import java.util.concurrent.TimeoutException
 
 /**
- * Asks Android's `DnsResolver` for SRV and NAPTR records, on the default network with its private DNS; addresses are left to the system.
- * Every client without a resolver in its options uses it from Android 10 on.
+ * Asks Android's `DnsResolver` for SRV and NAPTR records, on the default network with its private DNS. The system looks up
+ * addresses. From Android 10 on, every client without a resolver in its options uses it.
  *
- * @param network the network to ask; the default network if left out
+ * @param network the network to ask. The default is the default network
  */
 @RequiresApi(29)
 public class PlatformResolver @JvmOverloads constructor(private val network: Network? = null) : Resolver {

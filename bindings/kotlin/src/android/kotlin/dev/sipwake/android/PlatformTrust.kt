@@ -8,19 +8,19 @@ import javax.net.ssl.TrustManagerFactory
 import javax.net.ssl.X509TrustManager
 
 /**
- * Has Android judge the servers' certificates: by the app's network security configuration, or with a trust manager of the app's own. A
- * client without a judge and authorities in its options does this by default.
+ * Lets Android judge the servers' certificates, by the app's network security configuration or with the app's own trust manager. A
+ * client whose options name neither a judge nor authorities does this by default.
  *
- * Without such a configuration Android trusts the system's authorities, and the user's only in apps for Android 6 and older.
- * The server's name is given to Android, whose rules may differ from name to name; the SDK checks the name besides.
+ * Without such a configuration Android trusts the system's authorities. It trusts the user's authorities only in apps for Android 6
+ * and older. Android gets the server's name, because its rules may differ from name to name. The SDK checks the name, too.
  *
- * @param manager the system's when left out
+ * @param manager the trust manager. The default is the system's
  */
 public class PlatformTrust(manager: X509TrustManager = systemTrustManager()) : ServerTrust {
     private val rules = X509TrustManagerExtensions(manager)
 
     override fun verify(chain: List<X509Certificate>, serverName: String) {
-        // TLS 1.3 has no key exchange that Android would look at; this is what it passes itself.
+        // TLS 1.3 has no key exchange that Android would check. Android itself passes this word.
         rules.checkServerTrusted(chain.toTypedArray(), "GENERIC", serverName)
     }
 }

@@ -20,10 +20,10 @@ import kotlinx.coroutines.cancel
 import kotlinx.coroutines.launch
 
 /**
- * The call screen, over the lock screen and out of sleep, as long as the call lasts. By default it is a name and two buttons. Override
- * [onCall] to draw your own.
+ * The call screen. It wakes the phone and shows over the lock screen, as long as the call lasts. By default it is a name and two
+ * buttons. Override [onCall] to draw your own.
  *
- * In the app's manifest: not exported, `android:launchMode="singleTask"`, `android:excludeFromRecents="true"` and
+ * Name it in the app's manifest: not exported, with `android:launchMode="singleTask"`, `android:excludeFromRecents="true"` and
  * `android:taskAffinity=""`.
  */
 public open class SipWakeCallActivity : Activity() {
@@ -84,7 +84,8 @@ public open class SipWakeCallActivity : Activity() {
     private fun update() {
         val now = phone.calls.value.find { it.uuid == shown }
         if (now == null) {
-            // Over, or the push is not judged yet: the screen may be opened by a notification of an earlier process.
+            // The call is over, or the push is not judged yet. A notification of an earlier process may have opened the
+            // screen.
             if (!isFinishing) finish()
             return
         }
@@ -114,7 +115,7 @@ public open class SipWakeCallActivity : Activity() {
         setContentView(column)
     }
 
-    /** The user answers: the keyguard is asked away, and the call is accepted once its INVITE is here. */
+    /** The user answers. The app asks Android to dismiss the keyguard, and the call is accepted when its INVITE is here. */
     protected fun answer() {
         system<KeyguardManager>().let { if (it.isKeyguardLocked) it.requestDismissKeyguard(this, null) }
         shown?.let(phone::answer)

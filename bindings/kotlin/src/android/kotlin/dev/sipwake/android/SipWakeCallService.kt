@@ -17,10 +17,10 @@ import kotlinx.coroutines.flow.combine
 import kotlinx.coroutines.launch
 
 /**
- * Keeps the process alive while a push is being handled and while a call rings or is up. Shows the call, and ends with the last one.
+ * Keeps the process alive while it handles a push, and while a call rings or is up. It shows the call, and ends with the last one.
  *
- * In the app's manifest: `android:foregroundServiceType="phoneCall"`, or `phoneCall|microphone`, and not exported; with the permissions
- * `FOREGROUND_SERVICE`, `FOREGROUND_SERVICE_PHONE_CALL` and `MANAGE_OWN_CALLS`.
+ * Name it in the app's manifest: not exported, with `android:foregroundServiceType="phoneCall"`, or `phoneCall|microphone`. It
+ * needs the permissions `FOREGROUND_SERVICE`, `FOREGROUND_SERVICE_PHONE_CALL` and `MANAGE_OWN_CALLS`.
  */
 public open class SipWakeCallService : Service() {
     private val scope = CoroutineScope(SupervisorJob() + Dispatchers.Default)
@@ -35,7 +35,8 @@ public open class SipWakeCallService : Service() {
         synchronized(this) { latestStart = startId }
         phone.serviceRuns = true
         phone.serviceShows = ::show
-        // Also if everything is over already: a service that was started as a foreground service and does not become one ends the app.
+        // This also runs if everything is over already. If a service was started as a foreground service and does not
+        // become one, the app ends.
         show()
         if (!follows) {
             follows = true
@@ -54,7 +55,7 @@ public open class SipWakeCallService : Service() {
         if (phone.busy) return show()
         @Suppress("DEPRECATION")
         stopForeground(true)
-        // A push that came meanwhile has a higher number, and keeps the service.
+        // If a push came in the meantime, it has a higher number and keeps the service.
         stopSelf(synchronized(this) { latestStart })
     }
 
@@ -73,7 +74,7 @@ public open class SipWakeCallService : Service() {
             microphone = false
             attemptPhoneCall(id, notification)
         } catch (error: IllegalStateException) {
-            // Since it was started, the app lost the right to it.
+            // The app lost the right to it after it was started.
             phone.refuse(Refusal.SERVICE_START, error)
         }
     }
@@ -88,7 +89,7 @@ public open class SipWakeCallService : Service() {
         }
     }
 
-    /** The microphone only for a call that the user answered on the screen, and until it ends: from the background Android refuses it. */
+    /** Uses the microphone only for a call that the user answered on the screen, until it ends. From the background Android refuses it. */
     internal fun type(): Int {
         val call = ServiceInfo.FOREGROUND_SERVICE_TYPE_PHONE_CALL
         val talks = phone.foremost()?.rings == false &&

@@ -24,29 +24,29 @@ import kotlinx.coroutines.runBlocking
 import kotlinx.coroutines.withTimeoutOrNull
 
 /**
- * Gives Firebase's messages to the app's own client or companion, and tells the app what to do. [SipWakePushService] is this for a
- * [SipWakePhone].
+ * Gives Firebase's messages to the app's own client or companion, and tells the app what to do. [SipWakePushService] does the same
+ * for a [SipWakePhone].
  *
- * Firebase calls it on one thread, a message at a time, and lets the phone sleep when its handler returns. Where [onPush] started a
- * foreground service, this returns at once; otherwise it stays until the server has answered, for less than twenty seconds.
+ * Firebase calls it on one thread, with one message at a time. The phone can sleep when its handler returns. If [onPush] started a
+ * foreground service, this returns at once. Otherwise it waits until the server has responded, for less than twenty seconds.
  */
 public abstract class SipWakeMessagingService : FirebaseMessagingService() {
-    /** The process's one client, or its companion of another stack, made with the accounts of the logged-in users. */
+    /** The process's one client, or its companion for another stack, made with the accounts of the logged-in users. */
     protected abstract val client: PushClient
 
     /** The accounts that a new token is for. */
     protected abstract val accounts: List<AccountId>
 
     /**
-     * Does what [PushAction.duty] says, now: start the foreground service, or show the notification. The client registers
-     * meanwhile, or the companion has its stack do so; the call itself comes as an event.
+     * Does what [PushAction.duty] says, now: start the foreground service, or show the notification. In the meantime the client
+     * registers, or the companion asks its stack to register. The call itself comes as an event.
      */
     protected abstract fun onPush(action: PushAction)
 
     /** Takes a message that is not for the client. */
     protected open fun onOtherMessage(message: RemoteMessage) {}
 
-    /** Is told about a refused token. You can only report it. */
+    /** Called if a token is refused. You can only report it. */
     protected open fun onTokenRefused(account: AccountId, error: SipWakeException) {}
 
     final override fun onMessageReceived(message: RemoteMessage) {
@@ -68,7 +68,7 @@ public abstract class SipWakeMessagingService : FirebaseMessagingService() {
     final override fun onRegistered(installationId: String): Unit = taken(installationId)
 
     private fun taken(token: String) {
-        // Firebase takes the service down when this returns: by then the token must be stored.
+        // Firebase stops the service when this returns. The token must be stored by then.
         runBlocking {
             for (account in accounts) {
                 try {
@@ -84,13 +84,13 @@ public abstract class SipWakeMessagingService : FirebaseMessagingService() {
         val TOKEN_PATIENCE = 5.seconds
         val WORKER_PATIENCE = 18.seconds
 
-        /** Longer than the worker stays, and as long as an INVITE is waited for. */
+        /** Longer than the worker stays, and as long as the client waits for an INVITE. */
         val AWAKE = 40.seconds
     }
 }
 
 /**
- * Takes Firebase's messages and tokens to the app's [SipWakePhone]. In the app's manifest: not exported, with the action
+ * Takes Firebase's messages and tokens to the app's [SipWakePhone]. Name it in the app's manifest: not exported, with the action
  * `com.google.firebase.MESSAGING_EVENT`.
  */
 public open class SipWakePushService : FirebaseMessagingService() {
@@ -98,8 +98,8 @@ public open class SipWakePushService : FirebaseMessagingService() {
     private var judged: PushAction? = null
 
     /**
-     * Takes a message that is neither a call nor chat: one of the app's own, or a server's custom push. The default shows a notification if
-     * the server gave a title. If you override it, your app decides.
+     * Takes a message that is neither a call nor chat: one of the app's own, or a server's custom push. The default shows a
+     * notification if the server gave a title. If you override it, your app decides.
      */
     protected open fun onOtherMessage(message: RemoteMessage) {
         judged?.let(phone::showMessage)
@@ -120,15 +120,15 @@ public open class SipWakePushService : FirebaseMessagingService() {
     /** A Firebase installation id, which takes the token's place from firebase-messaging 25.1 on. */
     final override fun onRegistered(installationId: String): Unit = runBlocking { phone.setToken(installationId) }
 
-    /** Firebase gave the installation id up, as the app asked it to: nothing wakes this phone until there is another. */
+    /** The app asked Firebase to give up the installation id. Nothing wakes this phone until there is another. */
     final override fun onUnregistered(installationId: String): Unit = phone.forgetToken(installationId)
 }
 
-/** A message that holds something, and nothing that a server known here would send. */
+/** Whether a message has content, but not in the form of any known server. */
 private fun isOther(action: PushAction) =
     action.details.problem == PayloadProblem.UNRECOGNISED || action is PushAction.Custom && action.type.isEmpty()
 
-/** Says what a Firebase message means, at once, and wakes the account behind it. See [PushClient.push]. */
+/** Says at once what a Firebase message means, and wakes the message's account. See [PushClient.push]. */
 public fun PushClient.push(message: RemoteMessage): PushAction = push(message.data, Channel.FCM_ANDROID, message.hints())
 
 /** Returns what Firebase and the system say about a message besides its content. */
@@ -146,7 +146,7 @@ private fun priorityOf(value: Int): Priority? = when (value) {
     else -> null
 }
 
-/** Only an app in front may start a foreground service with any priority. Nothing else matters here. */
+/** Only the foreground matters here: an app in the foreground may start a foreground service with any priority. */
 private fun appState(): AppState {
     val process = RunningAppProcessInfo().also(ActivityManager::getMyMemoryState)
     return if (process.importance == RunningAppProcessInfo.IMPORTANCE_FOREGROUND) AppState.FOREGROUND else AppState.BACKGROUND

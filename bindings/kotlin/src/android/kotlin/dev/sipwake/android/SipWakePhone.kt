@@ -56,23 +56,23 @@ import kotlinx.coroutines.flow.updateAndGet
 import kotlinx.coroutines.launch
 import kotlinx.coroutines.withTimeoutOrNull
 
-/** The app's `Application`, where the services that Android starts find the process's one [SipWakePhone]. */
+/** The app's `Application`. The services that Android starts find the process's one [SipWakePhone] here. */
 public interface SipWakePhoneOwner {
-    /** The same for as long as the process lives. */
+    /** It stays the same as long as the process lives. */
     public val phone: SipWakePhone
 }
 
 /**
- * A phone that rings: a client, its notifications and its foreground service, put together. Each part may be replaced by one of the
- * app's own around a [SipWakeClient].
+ * A phone that rings: a client with its notifications and its foreground service. An app can replace each part by one of its own
+ * around a [SipWakeClient].
  *
- * Make it in `Application.onCreate` and [start] it there: neither loads the library nor reads a disk on the calling thread.
+ * Create it in `Application.onCreate` and [start] it there. Neither call loads the library or reads a disk on the calling thread.
  *
  * @param context any context of the app, whose `Application` is a [SipWakePhoneOwner]
  * @param media the app's media engine
- * @param store makes the place for the client's records, on another thread
- * @param options as of [SipWakeClient]
- * @param accounts returns the accounts of the logged-in users; called once, on another thread
+ * @param store creates the store for the client's records, on another thread
+ * @param options the client's options, see [SipWakeClient]
+ * @param accounts returns the accounts of the logged-in users. It is called once, on another thread
  */
 public class SipWakePhone @JvmOverloads constructor(
     context: Context,
@@ -83,9 +83,11 @@ public class SipWakePhone @JvmOverloads constructor(
     private val accounts: () -> List<AccountSetup>,
 ) {
     private val context = context.applicationContext ?: context
-    private val scope = CoroutineScope(
-        SupervisorJob() + Dispatchers.Default + CoroutineExceptionHandler { _, error -> refuse(Refusal.FAULT, error) },
-    )
+
+    /** Made by its first user on another thread, because loading coroutines takes longer than the main thread may wait. */
+    private val scope by lazy {
+        CoroutineScope(SupervisorJob() + Dispatchers.Default + CoroutineExceptionHandler { _, error -> refuse(Refusal.FAULT, error) })
+    }
     private val notifications = CallNotifications(this.context, settings)
     private val awake = WakeLocks(this.context) { refuse(Refusal.WAKE_LOCK, it) }
     private val pending by lazy { PendingWork(this.context, settings.jobId) }
@@ -93,7 +95,7 @@ public class SipWakePhone @JvmOverloads constructor(
     private val silenced = ConcurrentHashMap.newKeySet<UUID>()
     private val announced = HashSet<UUID>()
 
-    /** The last calls that ended: an end may be reported before its push is handled. */
+    /** The last calls that ended. A call's end may be reported before its push is handled. */
     private val over = Collections.synchronizedSet(
         Collections.newSetFromMap(
             object : LinkedHashMap<UUID, Boolean>() {
@@ -108,7 +110,7 @@ public class SipWakePhone @JvmOverloads constructor(
     @Volatile
     internal var serviceRuns = false
 
-    /** Whether the call screen is in front: only then may the service use the microphone from the start. */
+    /** Whether the call screen is in front. Only then may the service use the microphone from the start. */
     @Volatile
     internal var screenVisible = false
 
@@ -119,47 +121,49 @@ public class SipWakePhone @JvmOverloads constructor(
     private val refreshing = MutableStateFlow(false)
     private val heard = MutableSharedFlow<SipWakeEvent>(extraBufferCapacity = EVENTS_AHEAD)
 
-    /** The calls as they are now, in the order in which they came. */
+    /** The calls as they are now, in the order in which they came in. */
     public val calls: StateFlow<List<PhoneCall>> = nowCalls.asStateFlow()
 
     /** The last [SipWakeEvent.Registered] or [SipWakeEvent.RegistrationFailed] of each account. */
     public val registrations: StateFlow<Map<AccountId, SipWakeEvent>> = nowRegistrations.asStateFlow()
 
-    /** Whose user does not want to be disturbed, and until when ([Instant.MAX]: until further notice). */
+    /** The accounts whose users do not want to be disturbed, and until when. [Instant.MAX] means until further notice. */
     public val doNotDisturb: StateFlow<Map<AccountId, Instant>> = nowQuiet.asStateFlow()
 
-    /** What the platform refused, with the last few for later readers. */
+    /** The platform's refusals. A later collector gets the last few. */
     public val refusals: SharedFlow<PlatformRefusal> = refused.asSharedFlow()
 
-    /** Whether there is a reason to keep the process: a call, or a push that is not yet answered by a registration. */
+    /** Whether there is a reason to keep the process: a call, or a push whose REGISTER has no response yet. */
     internal val busy: Boolean get() = refreshing.value || nowCalls.value.isNotEmpty()
     internal val work: StateFlow<Boolean> get() = refreshing
 
-    private val making = scope.async(Dispatchers.IO, CoroutineStart.LAZY) {
+    private val making by lazy { scope.async(Dispatchers.IO) { make() } }
+
+    private suspend fun make(): SipWakeClient {
         val made = try {
             notifications.createChannels()
             val setups = accounts().onEach(::check)
-            SipWakeClient(store(this@SipWakePhone.context), setups, options = options).also {
+            SipWakeClient(store(context), setups, options = options).also {
                 setups.forEach { known[it.account.id()] = it }
             }
         } catch (error: Exception) {
-            // Also what the app's own code throws here.
+            // Errors of the app's own code arrive here, too.
             refuse(Refusal.CLIENT, error)
             throw error
         }
         known.keys.forEach { followQuiet(made, it) }
         tellOfUnlock(made)
         scope.launch(start = CoroutineStart.UNDISPATCHED) { made.events.collect(::onEvent) }
-        NetworkWatch(this@SipWakePhone.context, made)
-        if (settings.telecom && TelecomCalls.isSupported(this@SipWakePhone.context)) telecom = telecomCalls(made)
-        made
+        NetworkWatch(context, made)
+        if (settings.telecom && TelecomCalls.isSupported(context)) telecom = telecomCalls(made)
+        return made
     }
 
-    /** Absent on a device without calls of apps, and if the app does not want it. */
+    /** Null if the device takes no calls of apps, or if the app does not want this. */
     @Volatile
     internal var telecom: TelecomCalls? = null
 
-    /** Before the first unlock after a restart the store is shut, and the client itself tries again only now and then. */
+    /** Before the first unlock after a restart the store is shut. The client itself tries again only now and then. */
     private fun tellOfUnlock(client: SipWakeClient) {
         val users = context.system<UserManager>()
         if (users.isUserUnlocked) return
@@ -170,9 +174,9 @@ public class SipWakePhone @JvmOverloads constructor(
                 tell()
             }
         }
-        // From the system alone: no other app can send it.
+        // Only the system can send this. No other app can.
         context.registerReceiver(receiver, IntentFilter(Intent.ACTION_USER_UNLOCKED))
-        // It may have happened meanwhile.
+        // The user may have unlocked the phone in the meantime.
         if (users.isUserUnlocked) tell()
     }
 
@@ -194,9 +198,9 @@ public class SipWakePhone @JvmOverloads constructor(
         override fun onRefused(call: UUID, error: RuntimeException): Unit = refuse(Refusal.TELECOM, error)
     }
 
-    /** Begins to make the client, to watch the network and to register, each on another thread. */
+    /** Begins to create the client, to watch the network and to register, each on another thread. */
     public fun start() {
-        // A plain thread: loading what coroutines need takes longer than the main thread has.
+        // A plain thread, because nothing of coroutines is loaded yet.
         thread(name = "sipwake-start") {
             scope.launch {
                 val client = clientOrNull() ?: return@launch
@@ -206,7 +210,7 @@ public class SipWakePhone @JvmOverloads constructor(
         }
     }
 
-    /** Asks Firebase for the token, where the app has Firebase. [SipWakePushService] brings later ones. */
+    /** Asks Firebase for the token, if the app has Firebase. [SipWakePushService] brings later tokens. */
     public fun fetchToken() {
         scope.launch {
             try {
@@ -216,14 +220,14 @@ public class SipWakePhone @JvmOverloads constructor(
             } catch (_: LinkageError) {
                 // The app has no Firebase and brings its tokens itself.
             } catch (error: IllegalStateException) {
-                // Firebase is there and was never set up: without google-services.json it has no project.
+                // Firebase is there, but nobody set it up. Without google-services.json it has no project.
                 refuse(Refusal.TOKEN, error)
             }
         }
     }
 
     /**
-     * The client, once it is made.
+     * Returns the client when it is ready.
      *
      * @throws SipWakeException of the kind [ErrorKind.INVALID_FIELD] for an account or option that cannot be used
      */
@@ -232,7 +236,7 @@ public class SipWakePhone @JvmOverloads constructor(
     /**
      * Adds the account of a user who logged in, gives it the token and registers it.
      *
-     * @throws SipWakeException of the kind [ErrorKind.INVALID_FIELD], which names the field and the rule
+     * @throws SipWakeException of the kind [ErrorKind.INVALID_FIELD]. It names the field and the rule
      */
     public suspend fun logIn(setup: AccountSetup): AccountId {
         check(setup)
@@ -245,13 +249,14 @@ public class SipWakePhone @JvmOverloads constructor(
     }
 
     /**
-     * Logs a user out: stored when this returns, and carried out by a job if the process ends before the server has confirmed it.
+     * Logs a user out. The log-out is stored when this returns. If the process ends before the server has confirmed it, a job
+     * delivers it.
      *
      * @throws SipWakeException of the kind [ErrorKind.NO_SUCH_ACCOUNT]
      */
     public suspend fun logOut(account: AccountId): Kept {
         val client = client()
-        // Before the server can confirm it, which takes the job away again.
+        // This comes before the server can confirm the log-out, because that removes the job.
         if (!pending.add(account)) refuse(Refusal.JOB, IllegalStateException("the job was not taken"))
         val kept = try {
             client.logOut(account)
@@ -266,8 +271,8 @@ public class SipWakePhone @JvmOverloads constructor(
     }
 
     /**
-     * Has an account's user not disturbed [until] then, see [SipWakeClient.setDoNotDisturb]. A job has the push binding made again at that
-     * time if the process is gone.
+     * Keeps pushes from disturbing an account's user until a time, see [SipWakeClient.setDoNotDisturb]. If the process is gone at
+     * that time, a job makes the push binding again.
      *
      * @throws SipWakeException of the kind [ErrorKind.NO_SUCH_ACCOUNT]
      */
@@ -284,7 +289,7 @@ public class SipWakePhone @JvmOverloads constructor(
         if (until != null) wakeAfterQuiet(account, until)
     }
 
-    /** Nothing else wakes the phone at the end, because its push binding is gone. */
+    /** Nothing else wakes the phone at that time, because its push binding is gone. */
     private fun wakeAfterQuiet(account: AccountId, until: Instant) {
         val after = if (until == Instant.MAX) null else java.time.Duration.between(Instant.now(), until).toMillis().coerceAtLeast(0).milliseconds
         if (!pending.due(account, after)) refuse(Refusal.JOB, IllegalStateException("the job was not taken"))
@@ -303,13 +308,13 @@ public class SipWakePhone @JvmOverloads constructor(
         }
     }
 
-    /** Accounts that log in later ask for another token. Servers keep this one: they hear of the next. */
+    /** Accounts that log in later wait for another token. The servers keep this one until they get the next. */
     internal fun forgetToken(token: String) {
         if (this.token == token) this.token = null
         refuse(Refusal.TOKEN, IllegalStateException("Firebase gave up the installation id: no push arrives until the app registers again"))
     }
 
-    /** The user answers. The app's media engine is asked once the INVITE is here. */
+    /** The user answers. When the INVITE is here, the app's media engine gets its offer. */
     public fun answer(call: UUID): Unit = command { answer(call) }
 
     /** The user declines a call that rings, or ends another one. */
@@ -318,7 +323,7 @@ public class SipWakePhone @JvmOverloads constructor(
         command { if (rings) decline(call) else hangUp(call) }
     }
 
-    /** An app's own call screen says when it comes to the front and when it leaves: only then may the service use the microphone. */
+    /** Tells that an app's own call screen comes to the front or leaves it. Only in front may the service use the microphone. */
     @MainThread
     public fun callScreenShown(shown: Boolean) {
         screenVisible = shown
@@ -326,18 +331,18 @@ public class SipWakePhone @JvmOverloads constructor(
         if (busy && !serviceRuns) startService() else serviceShows()
     }
 
-    /** Ends the sound of a call that rings; it can still be answered. */
+    /** Ends the sound of a call that rings. The user can still answer it. */
     public fun silence(call: UUID) {
         silenced += call
         nowCalls.value.find { it.uuid == call }?.let(::show)
     }
 
     /**
-     * Judges a push, shows what it asks for, and keeps the process alive for it. Must be called on another thread than the main one,
-     * and waits for no network.
+     * Judges a push, shows what it asks for, and keeps the process alive for it. Do not call it on the main thread. It waits for no
+     * network.
      *
      * @param judge hands the push to the client
-     * @param mayStartService whether Android allows a foreground service for this push: it was delivered with high priority, or the
+     * @param mayStartService whether Android allows a foreground service for this push, because it came with high priority or the
      *   app is in front
      * @return null if there is no client
      */
@@ -367,7 +372,8 @@ public class SipWakePhone @JvmOverloads constructor(
         }
         refreshing.value = true
         scope.launch {
-            // A server that does not answer in this time has the job, and the client's own timers while the process lives.
+            // If a server does not respond in this time, the job continues, and so do the client's own timers while the
+            // process lives.
             withTimeoutOrNull(REFRESH_LIMIT) { answered.await() }
             refreshing.value = false
             letGoIfIdle()
@@ -376,7 +382,7 @@ public class SipWakePhone @JvmOverloads constructor(
         return Taken(action, answered.takeUnless { served })
     }
 
-    /** Telecom, or what the app uses instead, is told about a call before it is shown. */
+    /** Tells Telecom, or its replacement in the app, about a call before it is shown. */
     private fun announce(call: PhoneCall) {
         synchronized(announced) {
             if (!announced.add(call.uuid)) return
@@ -389,14 +395,14 @@ public class SipWakePhone @JvmOverloads constructor(
         }
     }
 
-    /** Shows a message where its push asks for that. */
+    /** Shows a message if its push asks for that. */
     internal fun showMessage(action: PushAction) {
         if (action.duty !is Duty.ShowNotification) return
         val details = action.details
         attempt { notifications.showMessage(details.callId ?: "${details.uuid}", details.callerLabel ?: details.title, details.text) }
     }
 
-    /** Does what a job is for. Returns whether all of it is done. */
+    /** Does a job's work. Returns whether all of it is done. */
     internal suspend fun finishWork(): Boolean = coroutineScope {
         val work = pending.begin()
         val client = clientOrNull() ?: return@coroutineScope false
@@ -406,7 +412,7 @@ public class SipWakePhone @JvmOverloads constructor(
         }
         accounts.forEach { attempt { client.register(it) } }
         work.due.keys.map(::AccountId).filter { it !in known }.forEach { pending.due(it, null) }
-        // The client itself delivers what is stored.
+        // The client itself delivers the stored log-outs.
         pending.work.first { it.logOuts.isEmpty() }
         answers.awaitAll().all { it }
     }
@@ -416,7 +422,7 @@ public class SipWakePhone @JvmOverloads constructor(
     private fun SipWakeEvent.registers(account: AccountId) =
         this is SipWakeEvent.Registered && this.account == account || this is SipWakeEvent.RegistrationFailed && this.account == account
 
-    /** A server that pushes before the binding ends keeps it; for one that does not say so, a job has to. */
+    /** A server that pushes before the binding ends keeps the binding. If it does not say that it pushes, a job must refresh. */
     private fun keepBinding(account: AccountId, registration: Registration) {
         nowQuiet.value[account]?.let { return wakeAfterQuiet(account, it) }
         val wakesItself = (known[account] ?: return).push?.wakesItself == true
@@ -429,7 +435,7 @@ public class SipWakePhone @JvmOverloads constructor(
         if (!pending.due(account, after.takeIf { ours })) refuse(Refusal.JOB, IllegalStateException("the job was not taken"))
     }
 
-    /** Waits until the server answered what a push led to, but not too long. A job does the rest. */
+    /** Waits until the server has responded to the REGISTER that a push caused, but not too long. A job does the rest. */
     internal suspend fun await(answered: Deferred<*>) {
         if (withTimeoutOrNull(WORKER_LIMIT) { answered.await() } == null && !pending.refreshSoon()) {
             refuse(Refusal.JOB, IllegalStateException("the job was not taken"))
@@ -447,7 +453,7 @@ public class SipWakePhone @JvmOverloads constructor(
         false
     }
 
-    /** What the foreground service shows now: the call that matters most, or that it only registers. */
+    /** Returns what the foreground service shows now: the call that matters most, or that it only registers. */
     internal fun foreground(): Pair<Int, Notification> {
         val call = foremost() ?: return CallNotifications.CONNECTION_ID to notifications.connecting()
         return CallNotifications.id(call.uuid) to notifications.of(call, call.uuid in silenced)
@@ -461,7 +467,8 @@ public class SipWakePhone @JvmOverloads constructor(
     private fun show(call: PhoneCall) {
         if (serviceRuns && foremost()?.uuid == call.uuid) return serviceShows()
         attempt { notifications.show(call, call.uuid in silenced) }
-        // Its end may have come on another thread since it was looked up, and have taken away what was not there yet.
+        // The call may have ended on another thread since we looked it up, and its notification could not be removed
+        // before it existed.
         if (call.uuid in over) notifications.cancel(call.uuid)
     }
 
@@ -506,7 +513,7 @@ public class SipWakePhone @JvmOverloads constructor(
         }
         if (after == null || after == before) return
         if (after.phase == CallPhase.CONNECTED) awake.letGo()
-        // An INVITE that no push announced: the app is running. If it is not in front, Android may refuse.
+        // No push announced this INVITE, so the app is running. If it is not in front, Android may refuse.
         if (after.rings) announce(after)
         if (before == null && event is SipWakeEvent.CallRinging && !event.announced && !serviceRuns) startService()
         show(after)
@@ -543,7 +550,7 @@ public class SipWakePhone @JvmOverloads constructor(
     } catch (cancelled: CancellationException) {
         throw cancelled
     } catch (_: Exception) {
-        // It was told as a refusal.
+        // It was reported as a refusal.
         null
     }
 
@@ -573,7 +580,7 @@ public class SipWakePhone @JvmOverloads constructor(
     }
 
     public companion object {
-        /** Returns the call that the app's own call screen was opened for; with the action `Intent.ACTION_ANSWER` the user answered it. */
+        /** Returns the call that opened the app's own call screen. With the action `Intent.ACTION_ANSWER` the user has answered it. */
         @JvmStatic
         public fun callOf(intent: Intent): UUID? = CallNotifications.callOf(intent)
 
@@ -589,20 +596,20 @@ public class SipWakePhone @JvmOverloads constructor(
         private val WORKER_LIMIT = 18.seconds
         private val REFRESH_LIMIT = 30.seconds
 
-        /** An INVITE is waited for 40 s, then it rings for up to three minutes. */
+        /** The client waits 40 s for an INVITE. Then it rings for up to three minutes. */
         private val AWAKE_FOR_SERVICE = 220.seconds
         private val AWAKE_FOR_WORKER = 40.seconds
     }
 }
 
-/** A push that was taken; The caller must wait for [answered], because no foreground service keeps the process. */
+/** A push that was taken. The caller must wait for [answered], because no foreground service keeps the process. */
 internal class Taken(val action: PushAction, val answered: Deferred<SipWakeEvent>?)
 
-/** Whether the server has done what a push asks for, or cannot now. */
+/** Whether the server has done what a push asks for, or cannot do it now. */
 internal fun answersPush(event: SipWakeEvent): Boolean =
     event is SipWakeEvent.Registered || event is SipWakeEvent.RegistrationFailed || event is SipWakeEvent.CallRinging
 
-/** Whether a push of this kind has the client register, without a call that could be shown meanwhile. */
+/** Whether the client registers after a push of this kind, without a call to show in the meantime. */
 internal fun wakes(action: PushAction): Boolean =
     action is PushAction.RefreshBinding || action is PushAction.Chat || action is PushAction.Custom
 

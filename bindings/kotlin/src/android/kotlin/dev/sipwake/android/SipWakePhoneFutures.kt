@@ -22,7 +22,7 @@ import kotlinx.coroutines.future.await
 import kotlinx.coroutines.future.future
 import kotlinx.coroutines.launch
 
-/** A [SipWakePhone] for Java: futures instead of suspension, listeners instead of flows, and account ids as text. */
+/** A [SipWakePhone] for Java. It has futures instead of suspension, listeners instead of flows, and account ids as text. */
 public class SipWakePhoneFutures(private val phone: SipWakePhone) {
     private val scope = CoroutineScope(SupervisorJob() + Dispatchers.Default)
 
@@ -45,13 +45,13 @@ public class SipWakePhoneFutures(private val phone: SipWakePhone) {
         null
     }
 
-    /** The last [SipWakeEvent.Registered] or [SipWakeEvent.RegistrationFailed] of an account; null before the first. */
+    /** Returns the last [SipWakeEvent.Registered] or [SipWakeEvent.RegistrationFailed] of an account. Null before the first. */
     public fun registration(account: String): SipWakeEvent? = phone.registrations.value[AccountId(account)]
 
     /** Reports the calls now and at each change, until it is closed. */
     public fun onCalls(executor: Executor, listener: Consumer<List<PhoneCall>>): AutoCloseable = tell(phone.calls, executor, listener)
 
-    /** Reports what the platform refused, the last few at once, until it is closed. */
+    /** Reports the platform's refusals, beginning with the last few, until it is closed. */
     public fun onRefusals(executor: Executor, listener: Consumer<PlatformRefusal>): AutoCloseable = tell(phone.refusals, executor, listener)
 
     private fun <T> tell(flow: Flow<T>, executor: Executor, listener: Consumer<T>): AutoCloseable {
@@ -60,7 +60,7 @@ public class SipWakePhoneFutures(private val phone: SipWakePhone) {
     }
 
     public companion object {
-        /** A media engine that describes its sessions by futures. See [CallMedia.describe]. */
+        /** Returns a media engine that describes its sessions by futures. See [CallMedia.describe]. */
         @JvmStatic
         public fun media(describe: BiFunction<UUID, SessionDescription?, CompletionStage<SessionDescription>>): CallMedia =
             CallMedia { call, offer -> describe.apply(call, offer).await() }

@@ -20,14 +20,14 @@ import kotlinx.coroutines.CoroutineScope
 import kotlinx.coroutines.launch
 
 /**
- * A call as Android's Telecom sees it: what the user does there goes to the client, and changes of the call go back.
+ * A call in Android's Telecom. The user's actions there go to the client, and changes of the call go back to Telecom.
  *
- * [TelecomCalls] makes these and brings them their events, on the main thread.
+ * [TelecomCalls] creates these and brings them their events, on the main thread.
  */
 public class TelecomCall internal constructor(
     private val client: SipWakeClient,
     private val scope: CoroutineScope,
-    /** The call's UUID: the same for its push and its INVITE. */
+    /** The call's UUID, the same for its push and its INVITE. */
     public val uuid: UUID,
     private val controls: TelecomControls,
     private val describe: suspend (UUID, SessionDescription?) -> SessionDescription,
@@ -76,7 +76,7 @@ public class TelecomCall internal constructor(
 
     @Deprecated("Deprecated in Java")
     override fun onCallAudioStateChanged(state: CallAudioState) {
-        // Android 14 tells both of these by functions of their own.
+        // Android 14 reports both of these by functions of their own.
         if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.UPSIDE_DOWN_CAKE) return
         controls.onMute(uuid, state.isMuted)
         val type = ROUTES[state.route] ?: return
@@ -108,7 +108,7 @@ public class TelecomCall internal constructor(
         destroy()
     }
 
-    /** Null when the app's media engine threw. */
+    /** Null if the app's media engine threw. */
     private suspend fun described(offer: SessionDescription?): SessionDescription? = try {
         describe(uuid, offer)
     } catch (cancelled: CancellationException) {
@@ -123,7 +123,7 @@ public class TelecomCall internal constructor(
             try {
                 action()
             } catch (_: SipWakeException) {
-                // The call is over, and its end is an event of its own.
+                // The call is over. Another event reports its end.
             }
         }
     }
@@ -132,7 +132,7 @@ public class TelecomCall internal constructor(
         /** RFC 3261 section 21.4.26. */
         const val NOT_ACCEPTABLE_HERE = 488
 
-        /** Routes before Android 14, as the types of endpoints that came with it. */
+        /** Routes before Android 14, as the endpoint types that Android 14 introduced. */
         val ROUTES = mapOf(
             CallAudioState.ROUTE_EARPIECE to TelecomControls.EARPIECE,
             CallAudioState.ROUTE_BLUETOOTH to TelecomControls.BLUETOOTH,
@@ -142,7 +142,7 @@ public class TelecomCall internal constructor(
     }
 }
 
-/** Returns what Telecom, and with it the phone's call log, is told of an end. */
+/** Returns the cause of a call's end for Telecom and for the phone's call log. */
 public fun disconnectCause(reason: EndReason): DisconnectCause = DisconnectCause(
     when (reason) {
         EndReason.CANCELLED, EndReason.MISSED, EndReason.UNANSWERED -> DisconnectCause.MISSED

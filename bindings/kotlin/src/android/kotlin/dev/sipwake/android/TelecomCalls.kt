@@ -30,17 +30,18 @@ import kotlinx.coroutines.cancel
 import kotlinx.coroutines.launch
 
 /**
- * The client's calls in Android's Telecom, self-managed: beside the phone's own calls, on headsets and in cars.
+ * Puts the client's calls into Android's Telecom, self-managed: beside the phone's own calls, on headsets and in cars.
  *
- * Create it with the client, before the first push. Telecom is asked on the main thread, whichever thread asks here. The app needs the
- * permission `MANAGE_OWN_CALLS`, and in its manifest the service with the permission `BIND_TELECOM_CONNECTION_SERVICE` and the action
- * `android.telecom.ConnectionService`.
+ * Create it with the client, before the first push. It calls Telecom on the main thread, from whatever thread you call. The app
+ * needs the permission `MANAGE_OWN_CALLS`. Its manifest needs the service, with the permission `BIND_TELECOM_CONNECTION_SERVICE`
+ * and the action `android.telecom.ConnectionService`.
  *
  * @param service the app's [TelecomCallService]
- * @param label what Telecom calls the app
- * @param controls does what Telecom asks of the app itself
- * @param describe returns the app's answer to an offer or, if the caller made none, its own offer. It is asked for an answered call and for
- *   new media inside it: accepting and responding are done here. If it throws, the call ends with 488, or the new media is refused
+ * @param label the app's name in Telecom
+ * @param controls does what Telecom asks the app to do
+ * @param describe returns the app's answer to an offer or, if the caller made none, its own offer. It is called for an answered
+ *   call and for new media during the call. This class accepts and responds by itself. If it throws, the call ends with 488, or the
+ *   new media is refused
  */
 public class TelecomCalls @RequiresPermission(Manifest.permission.MANAGE_OWN_CALLS) constructor(
     context: Context,
@@ -56,7 +57,7 @@ public class TelecomCalls @RequiresPermission(Manifest.permission.MANAGE_OWN_CAL
     private val main = Handler(Looper.getMainLooper())
     private val scope = CoroutineScope(SupervisorJob() + Executor { main.post(it) }.asCoroutineDispatcher())
 
-    /** Announced to Telecom, which has asked for no connection yet; with what happened to the call meanwhile. */
+    /** Calls that Telecom knows but has asked for no connection yet, with their events in the meantime. */
     private val awaited = HashMap<UUID, MutableList<SipWakeEvent.Call>>()
 
     /** A call may end before its push is announced, or before Telecom asks for it. */
@@ -70,7 +71,7 @@ public class TelecomCalls @RequiresPermission(Manifest.permission.MANAGE_OWN_CAL
             .setCapabilities(PhoneAccount.CAPABILITY_SELF_MANAGED)
             .addSupportedUriScheme(PhoneAccount.SCHEME_SIP)
             .addSupportedUriScheme(PhoneAccount.SCHEME_TEL)
-            // Calls are in the phone's own call log.
+            // The phone's own call log shows these calls.
             .setExtras(Bundle().apply { putBoolean(PhoneAccount.EXTRA_LOG_SELF_MANAGED_CALLS, true) })
             .build()
         telecom.registerPhoneAccount(account)
@@ -85,10 +86,11 @@ public class TelecomCalls @RequiresPermission(Manifest.permission.MANAGE_OWN_CAL
     }
 
     /**
-     * Tells Telecom about a call that a push announced, or that rings unannounced, from any thread. Then Telecom asks the service for a
-     * connection. [TelecomControls.onRefused] gets what Telecom refuses, for example without the permission `MANAGE_OWN_CALLS`.
+     * Tells Telecom about a call that a push announced, or that rings without an announcement. Call it from any thread. Then
+     * Telecom asks the service for a connection. [TelecomControls.onRefused] gets Telecom's refusals, for example without the
+     * permission `MANAGE_OWN_CALLS`.
      *
-     * @param caller the caller's number or URI; empty if unknown
+     * @param caller the caller's number or URI, empty if unknown
      */
     public fun announce(call: UUID, caller: String, displayName: String?) {
         if (Looper.myLooper() == main.looper) announceHere(call, caller, displayName)
@@ -110,7 +112,7 @@ public class TelecomCalls @RequiresPermission(Manifest.permission.MANAGE_OWN_CAL
         awaited[call] = mutableListOf()
     }
 
-    /** As the other [announce], for a push. */
+    /** The same for a push. */
     public fun announce(call: PushAction.IncomingCall): Unit =
         announce(call.uuid, call.details.caller.orEmpty(), call.details.callerLabel)
 
@@ -121,7 +123,7 @@ public class TelecomCalls @RequiresPermission(Manifest.permission.MANAGE_OWN_CAL
 
     internal fun connect(request: ConnectionRequest): Connection {
         val uuid = callOf(request)
-        // A UUID that is not awaited is of an earlier process, or of nobody.
+        // If nobody waits for this UUID, it belongs to an earlier process or to no call.
         val missed = uuid?.let(awaited::remove) ?: return Connection.createCanceledConnection()
         ended[uuid]?.let { return Connection.createFailedConnection(it) }
         val call = TelecomCall(client, scope, uuid, controls, describe)
@@ -165,7 +167,7 @@ public class TelecomCalls @RequiresPermission(Manifest.permission.MANAGE_OWN_CAL
     private fun callOf(request: ConnectionRequest): UUID? =
         request.extras?.getString(EXTRA_CALL)?.let { runCatching { UUID.fromString(it) }.getOrNull() }
 
-    /** The call log takes `sip:` and `tel:` alone. */
+    /** The call log takes only `sip:` and `tel:`. */
     private fun address(caller: String): Uri = when {
         caller.startsWith("sip:") || caller.startsWith("tel:") -> Uri.parse(caller)
         caller.startsWith("sips:") -> Uri.parse("sip:" + caller.removePrefix("sips:"))
@@ -174,12 +176,12 @@ public class TelecomCalls @RequiresPermission(Manifest.permission.MANAGE_OWN_CAL
     }
 
     public companion object {
-        /** Whether this device has a Telecom that takes calls of apps: some tablets and watches have none. */
+        /** Whether this device has a Telecom that takes calls of apps. Some tablets and watches have none. */
         @JvmStatic
         public fun isSupported(context: Context): Boolean = context.getSystemService(TelecomManager::class.java) != null &&
             FEATURES.any(context.packageManager::hasSystemFeature)
 
-        /** The second is what the first was called before Android 13. */
+        /** The second is the name of the first before Android 13. */
         private val FEATURES = listOf("android.software.telecom", "android.software.connectionservice")
         private const val ENDS_KEPT = 128
         private const val EVENTS_KEPT = 16
@@ -188,12 +190,12 @@ public class TelecomCalls @RequiresPermission(Manifest.permission.MANAGE_OWN_CAL
     }
 }
 
-/** What Telecom binds to. It passes its requests to the process's [TelecomCalls]. */
+/** The service that Telecom binds to. It passes Telecom's requests to the process's [TelecomCalls]. */
 public abstract class TelecomCallService : ConnectionService() {
-    /** The process's one. */
+    /** The process's one instance. */
     protected abstract val calls: TelecomCalls
 
-    /** Shows the call, on the app's own screen or as a notification: a self-managed app's duty. */
+    /** Shows the call, on the app's own screen or as a notification. A self-managed app must do this. */
     protected open fun onShowCall(call: TelecomCall) {}
 
     final override fun onCreateIncomingConnection(account: PhoneAccountHandle?, request: ConnectionRequest): Connection =

@@ -4,16 +4,16 @@ import android.util.Log
 import androidx.annotation.MainThread
 import java.util.UUID
 
-/** What Telecom asks of the app itself: its ringing, its media, its screen. All calls are on the main thread. The default does nothing. */
+/** Telecom's requests to the app: its ringing, its media, its screen. All calls are on the main thread. The default does nothing. */
 @MainThread
 public open class TelecomControls {
-    /** Whether calls can be held; the media engine is then told by [onHold]. */
+    /** Whether calls can be held. If so, [onHold] tells the media engine. */
     public open val holds: Boolean get() = false
 
     /** A [SipWakePhone] accepts calls by itself. */
     internal open val accepts: Boolean get() = true
 
-    /** The user pressed a volume key: the ringing must stop, and the call can still be answered (from Android 13). */
+    /** The user pressed a volume key. Stop the ringing. The user can still answer the call (from Android 13). */
     public open fun onSilence(call: UUID) {}
 
     /** The app must show the call, because the phone is in a call of another app. */
@@ -22,18 +22,18 @@ public open class TelecomControls {
     /** The call was held, or continues. */
     public open fun onHold(call: UUID, held: Boolean) {}
 
-    /** The user muted the microphone, or no longer. */
+    /** The user muted or unmuted the microphone. */
     public open fun onMute(call: UUID, muted: Boolean) {}
 
     /**
-     * The sound goes there now.
+     * The sound goes to this endpoint now.
      *
-     * @param name what to show
+     * @param name the name to show
      * @param type as of `CallEndpoint`: [EARPIECE], [BLUETOOTH], [WIRED_HEADSET], [SPEAKER] or another
      */
     public open fun onEndpoint(call: UUID, name: CharSequence, type: Int) {}
 
-    /** A key is pressed; null when it is let go. */
+    /** A key is pressed. Null when it is released. */
     public open fun onDtmf(call: UUID, digit: Char?) {}
 
     /** Telecom refused the call. It continues without headsets and cars. */

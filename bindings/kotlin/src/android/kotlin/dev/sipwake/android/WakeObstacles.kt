@@ -15,9 +15,9 @@ import android.os.PowerManager
 import android.provider.Settings
 import androidx.annotation.RequiresApi
 
-/** Something in the phone's settings that keeps a call from ringing, which only its user can change. */
+/** Something in the phone's settings that keeps a call from ringing. Only the user can change it. */
 public enum class WakeObstacle {
-    /** No notification of this app is shown (Settings → Notifications; from Android 13 a permission to ask for). */
+    /** No notification of this app is shown (Settings → Notifications). From Android 13 this is a permission to ask for. */
     NOTIFICATIONS_OFF,
 
     /** The channel of incoming calls is off, or too quiet to ring. */
@@ -26,37 +26,37 @@ public enum class WakeObstacle {
     /** An incoming call shows as a small notification only (from Android 14, `USE_FULL_SCREEN_INTENT`). */
     NO_FULL_SCREEN,
 
-    /** There are no Google Play services, or they are off: no message of Firebase's arrives. */
+    /** There are no Google Play services, or they are off. No Firebase message arrives. */
     NO_PLAY_SERVICES,
 
     /** Google Play services are too old for the Firebase installation ids that this app uses. */
     OLD_PLAY_SERVICES,
 
     /**
-     * The last message that was sent with high priority came with normal one. Google lowers an app's messages that show nothing for
-     * days: the server should send calls alone with high priority, and refreshes with normal one.
+     * The last message that was sent with high priority came with normal one. Google lowers an app's messages if they show nothing
+     * for days. The server should send only calls with high priority, and refreshes with normal one.
      */
     DEPRIORITISED,
 
-    /** The user restricted the app's battery use: even high-priority messages may wait. */
+    /** The user restricted the app's battery use. Even high-priority messages may wait. */
     BACKGROUND_RESTRICTED,
 
-    /** The system put the app into the restricted standby bucket, since it is hardly used. */
+    /** The system put the app into the restricted standby bucket, because it is hardly used. */
     RARELY_USED,
 
-    /** Data Saver is on, and this app is not exempt: in the background it has no mobile data. */
+    /** Data Saver is on, and this app is not exempt. In the background it has no mobile data. */
     DATA_SAVER,
 
-    /** The system will take the app's permissions away when it is not used for months, and stop its messages. */
+    /** If the app is not used for months, the system will take away its permissions and stop its messages. */
     HIBERNATION,
 
     /** The app may not reach servers in the local network (Android 17, `ACCESS_LOCAL_NETWORK`). */
     NO_LOCAL_NETWORK,
 
-    /** This phone's maker is known to stop apps in the background whatever Android says (dontkillmyapp.com). */
+    /** This phone's maker is known to stop apps in the background, against Android's own rules (dontkillmyapp.com). */
     MAKER_STOPS_APPS,
 
-    /** After a restart of the phone, log-outs wait until the app is opened: it has no `RECEIVE_BOOT_COMPLETED`. */
+    /** After a restart of the phone, log-outs wait until the user opens the app, because it has no `RECEIVE_BOOT_COMPLETED`. */
     NOT_AFTER_RESTART,
 
     /**
@@ -65,7 +65,7 @@ public enum class WakeObstacle {
     SUBJECT_TO_DOZE,
     ;
 
-    /** Returns the intent that opens the setting, for `startActivity`; null if there is none. */
+    /** Returns the intent that opens the setting, for `startActivity`. Null if there is none. */
     public fun intent(context: Context): Intent? {
         val app = Uri.fromParts("package", context.packageName, null)
         val notifications = Intent(Settings.ACTION_APP_NOTIFICATION_SETTINGS).putExtra(Settings.EXTRA_APP_PACKAGE, context.packageName)
@@ -90,9 +90,9 @@ public enum class WakeObstacle {
 }
 
 /**
- * Returns what keeps calls from ringing on this phone, the worst first. Cheap enough for every start of the app.
+ * Returns the obstacles on this phone, the worst first. It is cheap enough for every start of the app.
  *
- * @param channelId the channel of incoming calls, that of [SipWakePhone] when left out
+ * @param channelId the channel of incoming calls. The default is that of [SipWakePhone]
  */
 @JvmOverloads
 public fun wakeObstacles(context: Context, channelId: String = CallNotifications.RINGING): List<WakeObstacle> = buildList {
@@ -131,7 +131,7 @@ private fun mayHibernate(context: Context) = !context.packageManager.isAutoRevok
 @RequiresApi(28)
 private fun longVersion(installed: PackageInfo) = installed.longVersionCode
 
-/** For apps that have Firebase; others do without Play services. */
+/** Only for apps that have Firebase. Others work without Play services. */
 private fun playServices(context: Context): WakeObstacle? {
     if (runCatching { Class.forName("com.google.firebase.messaging.FirebaseMessaging") }.isFailure) return null
     val installed = try {
@@ -145,7 +145,7 @@ private fun playServices(context: Context): WakeObstacle? {
     return if (FirebaseTokens.usesIds(context) && version < FirebaseTokens.IDS_SINCE) WakeObstacle.OLD_PLAY_SERVICES else null
 }
 
-/** Only if the app asks for the permission: servers elsewhere do not need it. */
+/** Only if the app asks for the permission. Servers elsewhere do not need it. */
 private fun lacksLocalNetwork(context: Context): Boolean {
     if (Build.VERSION.SDK_INT < ANDROID_17) return false
     val asked = context.packageManager.getPackageInfo(context.packageName, PackageManager.GET_PERMISSIONS).requestedPermissions
@@ -162,6 +162,6 @@ private const val LOCAL_NETWORK = "android.permission.ACCESS_LOCAL_NETWORK"
 private const val ANDROID_17 = 37
 private val MAKERS = setOf("huawei", "honor", "xiaomi", "oppo", "vivo", "oneplus", "realme", "meizu", "asus", "tecno", "infinix")
 
-/** Each of the services asked for is on every phone. */
+/** Every phone has each of these services. */
 internal inline fun <reified T : Any> Context.system(): T =
     checkNotNull(getSystemService(T::class.java)) { "no ${T::class.java.simpleName} here" }

@@ -1,5 +1,5 @@
-// Stand in for Jetpack's core-telecom 1.0.0, which is not on Maven Central, with the signatures of its api/current.txt. Nothing of this
-// ships. As strict as the library: it takes no call before the app is registered, and an end of the scope is the end of the call.
+// Takes the place of Jetpack's core-telecom 1.0.0, which is not on Maven Central, with the signatures of its api/current.txt. It is not
+// shipped. It is as strict as the library: it accepts no call before the app is registered, and the end of the scope ends the call.
 
 package androidx.core.telecom
 
@@ -58,7 +58,7 @@ class CallsManager(@Suppress("UNUSED_PARAMETER") context: Context) {
         call.block()
     }
 
-    /** What the tests see and do: the other side, where the user's headset or car is. */
+    /** The other side, for the tests: the user's headset or car. */
     class Added(
         scope: CoroutineScope,
         val attributes: CallAttributesCompat,

@@ -19,7 +19,7 @@ import org.robolectric.RuntimeEnvironment
 import org.robolectric.Shadows.shadowOf
 import org.robolectric.annotation.Config
 
-/** On several Androids, each of which Robolectric plays with classes of its own: the library, which a process loads once, is left out. */
+/** On several versions of Android. Robolectric loads its own classes for each, so the native library, which a process loads once, is left out. */
 @RunWith(RobolectricTestRunner::class)
 @Config(sdk = [26, 30, 31, 34, 35], manifest = Config.NONE)
 class CallNotificationsTest {
@@ -67,7 +67,7 @@ class CallNotificationsTest {
     }
 
     @Test
-    fun `a call that goes on, one that was silenced and a registration make no sound`() {
+    fun `an ongoing call, a silenced one and a registration make no sound`() {
         val quiet = listOf(notifications.of(call("Ann", CallPhase.CONNECTED)), notifications.of(call("Ann"), silenced = true), notifications.connecting())
         for (notification in quiet) {
             assertTrue(manager.getNotificationChannel(notification.channelId).importance <= NotificationManager.IMPORTANCE_LOW)

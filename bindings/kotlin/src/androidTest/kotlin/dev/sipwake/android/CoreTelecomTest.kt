@@ -62,7 +62,7 @@ class JetpackCalls(context: Context, private val phone: () -> SipWakePhone) : Ca
 }
 // docs:end
 
-/** An app that has core-telecom, and hears in which order things happen. */
+/** An app with core-telecom that records the order of events. */
 class JetpackApp : Application(), SipWakePhoneOwner {
     val order = CopyOnWriteArrayList<String>()
     private val setup = AccountSetup(AccountConfig("sip:alice@example.com", "wonderland"), PushConfig(Provider.Fcm, "app"))
@@ -84,7 +84,7 @@ class CoreTelecomTest {
     private val app = RuntimeEnvironment.getApplication() as JetpackApp
 
     @Test
-    fun `core-telecom knows a call before its notification, and both ends it`() = runBlocking {
+    fun `core-telecom knows a call before its notification, and either side can end it`() = runBlocking {
         app.phone.client().setCallPolicy(CallPolicy(window = 30.minutes))
         val service = Robolectric.setupService(SipWakePushService::class.java)
         val data = mapOf("ntype" to "0", "nfrom" to "1234", "nfromusername" to "Ann", "ncallid" to "c")

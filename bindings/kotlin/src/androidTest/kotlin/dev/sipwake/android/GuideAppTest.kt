@@ -19,7 +19,7 @@ import org.robolectric.Shadows.shadowOf
 import org.robolectric.annotation.Config
 import org.w3c.dom.Element
 
-/** The whole app that the guide shows: these very files. */
+/** The complete app that the guide shows, in the same files. */
 @RunWith(RobolectricTestRunner::class)
 @Config(sdk = [34], manifest = Config.NONE, application = App::class)
 class GuideAppTest {
@@ -28,7 +28,7 @@ class GuideAppTest {
     private val manifest = File(root, "bindings/kotlin/src/androidTest/guide/AndroidManifest.xml").readText()
 
     @Test
-    fun `the guide's app is no more than sixty lines, and stands in the guide`() {
+    fun `the guide's app has at most sixty lines, and the guide shows it`() {
         val lines = (kotlin.lines() + manifest.lines()).filter { it.isNotBlank() && !it.trim().startsWith("//") }
         assertTrue(lines.size <= 60, "${lines.size} lines")
         assertTrue(lines.all { it.length <= 120 }, "${lines.maxBy { it.length }}")
@@ -37,7 +37,7 @@ class GuideAppTest {
     }
 
     @Test
-    fun `the guide's manifest names what there is`() {
+    fun `the guide's manifest names classes that exist`() {
         val document = DocumentBuilderFactory.newInstance().newDocumentBuilder().parse(manifest.byteInputStream())
         fun named(tag: String) = document.getElementsByTagName(tag).let { nodes -> (0 until nodes.length).map { nodes.item(it) as Element } }
             .map { it.getAttribute("android:name").let { name -> Class.forName(if (name.startsWith(".")) "com.example.phone$name" else name) } }

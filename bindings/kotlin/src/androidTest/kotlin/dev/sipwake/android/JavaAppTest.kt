@@ -21,7 +21,7 @@ class JavaAppTest {
     private val app = RuntimeEnvironment.getApplication() as JavaApp
 
     @Test
-    fun `an app in Java rings, hears of its calls and logs out`() {
+    fun `an app in Java rings, gets its calls' events and logs out`() {
         val client = app.futures().client().get(PATIENCE_MS, TimeUnit.MILLISECONDS)
         runBlocking { client.setCallPolicy(CallPolicy(window = 30.minutes)) }
         val data = mapOf("ntype" to "0", "nfrom" to "1234", "nfromusername" to "Ann", "ncallid" to "c")

@@ -13,15 +13,15 @@ import javax.net.ssl.TrustManagerFactorySpi
 import javax.net.ssl.X509TrustManager
 
 /**
- * A trust manager as Android's own: it takes the host beside what the interface says, and `X509TrustManagerExtensions` finds
- * that. Without the host it refuses all, as Android's does where the network security configuration names domains.
+ * A trust manager like Android's own: it has a method with the host in addition to the interface, and `X509TrustManagerExtensions`
+ * finds that. Without the host it refuses everything, as Android's does if the network security configuration names domains.
  */
 @Suppress("unused")
 class Manager(private val trusted: Set<String>) : X509TrustManager {
-    /** The names of the servers that it was to judge. */
+    /** The names of the servers that it was asked about. */
     val asked = CopyOnWriteArrayList<String>()
 
-    /** How often it was taken for the system's. */
+    /** How often it was used as the system's. */
     val found = AtomicInteger()
 
     fun checkServerTrusted(chain: Array<X509Certificate>, authType: String, host: String): List<X509Certificate> {
@@ -35,7 +35,7 @@ class Manager(private val trusted: Set<String>) : X509TrustManager {
     override fun checkServerTrusted(chain: Array<X509Certificate>, authType: String) = throw CertificateException()
     override fun getAcceptedIssuers(): Array<X509Certificate> = emptyArray()
 
-    /** Makes this the system's trust manager, which Robolectric has none of, while the block runs. */
+    /** Makes this the system's trust manager while the block runs. Robolectric has none. */
     fun <T> ofTheSystem(block: () -> T): T {
         val before = Security.getProperty(ALGORITHM)
         Security.addProvider(System())

@@ -5,7 +5,7 @@ import android.os.Bundle
 import com.google.firebase.messaging.RemoteMessage
 import org.robolectric.Shadows.shadowOf
 
-/** A message as Google Play services hand it to Firebase. */
+/** A message in the form in which Google Play services pass it to Firebase. */
 fun message(data: Map<String, String>, delivered: Int = RemoteMessage.PRIORITY_HIGH) = RemoteMessage(
     Bundle().apply {
         data.forEach(::putString)

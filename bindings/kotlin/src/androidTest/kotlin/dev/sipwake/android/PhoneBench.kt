@@ -23,7 +23,7 @@ import org.robolectric.Shadows.shadowOf
 import org.robolectric.annotation.Config
 import org.robolectric.internal.bytecode.InstrumentationConfiguration
 
-/** Does nothing before it is asked to: Robolectric calls `onCreate` itself. */
+/** Does nothing until it is asked to, because Robolectric calls `onCreate` itself. */
 class BenchApp : Application(), SipWakePhoneOwner {
     override val phone: SipWakePhone by lazy {
         SipWakePhone(this, PhoneSettings(android.R.drawable.sym_action_call), InactiveMedia, { MemoryStore() }) {
@@ -32,13 +32,13 @@ class BenchApp : Application(), SipWakePhoneOwner {
     }
 }
 
-/** Robolectric rewrites each class that it loads, which takes longer than what is measured: Kotlin's own are left to the JVM. */
+/** Robolectric rewrites each class that it loads, which takes longer than the measured work. The JVM loads Kotlin's own classes. */
 class BenchRunner(test: Class<*>) : RobolectricTestRunner(test) {
     override fun createClassLoaderConfig(method: FrameworkMethod): InstrumentationConfiguration =
         InstrumentationConfiguration.Builder(super.createClassLoaderConfig(method)).doNotAcquirePackage("kotlin.").doNotAcquirePackage("kotlinx.").build()
 }
 
-/** Measures and asserts nothing: `scripts/bench --only android`. Robolectric plays Android, so that what a phone itself needs is not in it. */
+/** Measures and asserts nothing: `scripts/bench --only android`. Robolectric simulates Android, so the time that a phone itself needs is not included. */
 @RunWith(BenchRunner::class)
 @Config(sdk = [34], manifest = Config.NONE, application = BenchApp::class)
 @FixMethodOrder(MethodSorters.NAME_ASCENDING)
@@ -54,28 +54,36 @@ class PhoneBench {
 
     private fun call(id: String) = message(mapOf("ntype" to "0", "nfrom" to "1234", "ncallid" to id), RemoteMessage.PRIORITY_HIGH)
 
-    /** On another Android first, with classes of its own: what rewrites classes is compiled by then. */
+    /** First runs on another version of Android, with other classes, so that the code that rewrites classes is compiled. */
     @Test
     @Config(sdk = [33])
     fun `a rehearsal`() {
         println("  ms of the rehearsal, in which Robolectric itself is cold: %.0f".format(ms { app.phone }))
     }
 
-    /** What an app does in `Application.onCreate`, the first time in a process, and how long its main thread is kept from all else. */
+    /** The work of an app in `Application.onCreate`, the first time in a process, and how long it blocks the main thread. */
     @Test
     fun start() {
-        // What Robolectric needs to play these is not what a phone needs.
+        // The time that Robolectric needs for these is not the phone's.
         app.system<PowerManager>().newWakeLock(PowerManager.PARTIAL_WAKE_LOCK, "bench:played")
         IncomingCallNotification(app, "bench", 0)
-        val processor = ManagementFactory.getThreadMXBean()
+        val (processor, classes) = ManagementFactory.getThreadMXBean() to ManagementFactory.getClassLoadingMXBean()
+        processor.currentThreadCpuTime
+        val loaded = classes.totalLoadedClassCount
         val before = processor.currentThreadCpuTime
         val made = ms { app.phone }
+        val between = processor.currentThreadCpuTime
+        val loadedFirst = classes.totalLoadedClassCount - loaded
+        val rest = processor.currentThreadCpuTime
         val started = ms { app.phone.start() }
-        val busy = (processor.currentThreadCpuTime - before) / 1e6
-        println("  main thread in Application.onCreate: %.1f ms, cold: %.1f made, %.1f started; %.1f of the processor (budget 20 ms)".format(made + started, made, started, busy))
+        val busy = listOf(between - before, processor.currentThreadCpuTime - rest).map { it / 1e6 }
+        println(
+            "  main thread in Application.onCreate, cold: %.1f ms made, %.1f started; of the processor %.1f and %.1f; %d classes loaded to make it (budget 20 ms)"
+                .format(made, started, busy[0], busy[1], loadedFirst),
+        )
         val again = SipWakePhone(app, app.phone.settings, InactiveMedia, { MemoryStore() }) { emptyList() }
         println("  the same with its classes loaded: %.2f ms".format(ms { again.start() }))
-        // A process that a push started: the client is made meanwhile.
+        // A process that a push started. The client is created at the same time.
         val service = Robolectric.setupService(SipWakePushService::class.java)
         val first = ms { pushed(service, "first") }
         val later = (0..<50).map { ms { pushed(service, "later-$it") } }.sorted()

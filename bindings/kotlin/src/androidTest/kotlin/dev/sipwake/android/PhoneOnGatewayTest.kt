@@ -91,7 +91,7 @@ class PhoneOnGatewayTest {
     }
 
     @Test
-    fun `a server that says it will push keeps the binding, and no job waits`() {
+    fun `with a server that promises pushes, no job waits for the refresh`() {
         assertEquals(Standing.CONFIRMED, register())
         assertNull(job)
     }
@@ -122,12 +122,12 @@ class PhoneOnGatewayTest {
     }
 
     @Test
-    fun `a job refreshes what is due, and the next one waits for the next time`() {
+    fun `a job refreshes what is due, and another one waits for the next refresh`() {
         app.wakesItself = true
         register()
         until("a job waits") { job != null }
         PendingWork(app, app.phone.settings.jobId).due(account, (-1).hours)
-        // Another process, which knows of the work by its job alone.
+        // Another process, which only knows the work from its job.
         val next = SipWakePhone(app, app.phone.settings, InactiveMedia, { MemoryStore() }) { listOf(app.setup) }
         val before = app.gateway.lastMessage()
         runBlocking { assertTrue(next.finishWork()) }
@@ -138,7 +138,7 @@ class PhoneOnGatewayTest {
     }
 
     @Test
-    fun `a log-out goes before a refresh, and takes it along`() {
+    fun `a log-out goes before a refresh, and replaces its job`() {
         app.wakesItself = true
         register()
         until("a job waits") { job != null }
@@ -150,7 +150,7 @@ class PhoneOnGatewayTest {
     }
 
     @Test
-    fun `do not disturb takes the push binding back, shows nothing, and has a job for its end`() {
+    fun `do not disturb removes the push binding, shows nothing, and has a job for its end`() {
         register()
         app.gateway.sleep()
         val placed = app.gateway.placeCall("alice", "display" to JsonPrimitive("Bob"))
@@ -171,12 +171,12 @@ class PhoneOnGatewayTest {
     }
 
     @Test
-    fun `a name that comes late is on the notification, from a later push, the INVITE or what the server asserts`() {
+    fun `a late name from a second push, the INVITE or the server's assertion is shown on the notification`() {
         register()
         val manager = app.system<NotificationManager>()
         fun shown(call: UUID) = shadowOf(manager).getNotification(CallNotifications.id(call))
         fun title() = app.phone.calls.value.singleOrNull()?.let { shown(it.uuid) }?.extras?.getCharSequence(Notification.EXTRA_TITLE)?.toString()
-        // Nothing may bring back what was taken away.
+        // Nothing may show a removed notification again.
         fun isOver(call: UUID) = app.phone.calls.value.isEmpty() && shown(call) == null
         fun push(vararg fields: Pair<String, String>) = Robolectric.setupService(SipWakePushService::class.java)
             .onMessageReceived(message(mapOf("ntype" to "0", "ntouser" to "alice", *fields), RemoteMessage.PRIORITY_NORMAL))
@@ -230,7 +230,7 @@ class PhoneOnGatewayTest {
         assertEquals(talks, service.type(), "the user may look at something else meanwhile")
         shadowOf(app).denyPermissions(Manifest.permission.RECORD_AUDIO)
         assertEquals(call, service.type(), "not without the permission")
-        // What it shows, it shows on threads of its own: nothing of it may be on its way when the next test begins.
+        // It shows notifications on its own threads: none of them may still be running when the next test begins.
         app.phone.hangUp(app.phone.calls.value.single().uuid)
         until("nothing is shown") { app.phone.calls.value.isEmpty() && shadowOf(service).isForegroundStopped }
         controller.destroy()

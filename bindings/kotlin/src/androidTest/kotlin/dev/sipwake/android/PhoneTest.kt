@@ -4,6 +4,7 @@ import android.app.Application
 import android.app.Notification
 import android.app.NotificationManager
 import android.app.job.JobScheduler
+import android.content.Context
 import android.content.Intent
 import android.os.Looper
 import android.os.UserManager
@@ -23,6 +24,9 @@ import dev.sipwake.StoreShutException
 import java.net.DatagramPacket
 import java.net.DatagramSocket
 import java.net.InetAddress
+import java.util.concurrent.ConcurrentLinkedQueue
+import java.util.concurrent.CountDownLatch
+import java.util.concurrent.TimeUnit
 import java.util.concurrent.atomic.AtomicInteger
 import kotlin.test.AfterTest
 import kotlin.test.Test
@@ -44,7 +48,7 @@ import org.robolectric.Shadows.shadowOf
 import org.robolectric.annotation.Config
 import org.robolectric.shadows.ShadowPowerManager
 
-/** An app whose server hears everything and says nothing. */
+/** An app whose server receives everything and never responds. */
 class PhoneApp : Application(), SipWakePhoneOwner {
     private val server = DatagramSocket(0, InetAddress.getLoopbackAddress())
     val setup = AccountSetup(
@@ -58,7 +62,7 @@ class PhoneApp : Application(), SipWakePhoneOwner {
     /** Waits for what the phone sends. */
     fun hearRequest(): Unit = server.receive(DatagramPacket(ByteArray(1), 1))
 
-    /** What Android says to a foreground service. */
+    /** Android's answer to a foreground service. */
     var startRefused: RuntimeException? = null
 
     override fun startForegroundService(service: Intent) = startRefused?.let { throw it } ?: super.startForegroundService(service)
@@ -85,7 +89,7 @@ class PhoneTest {
         .create().startCommand(0, 1)
 
     private fun ring(id: String): PhoneCall {
-        // Longer than any machine takes for a test.
+        // Longer than a test takes on any machine.
         runBlocking { app.phone.client().setCallPolicy(CallPolicy(window = 30.minutes)) }
         service.onMessageReceived(call(id))
         return app.phone.calls.value.single { it.label == id }
@@ -121,9 +125,9 @@ class PhoneTest {
     }
 
     @Test
-    fun `a service that Android refuses becomes a notification and a refusal with a name`() {
+    fun `a service that Android refuses becomes a notification and a named refusal`() {
         app.startRefused = IllegalStateException("not from the background")
-        // The handler keeps the process meanwhile, until the server has answered or its time is over.
+        // The handler keeps the process alive until the server has responded or its time is up.
         val handler = Thread { service.onMessageReceived(call("Ann")) }.apply { start() }
         until("the call is shown") { shown.allNotifications.any { it.channelId == CallNotifications.RINGING } }
         assertTrue(handler.isAlive, "it keeps the process")
@@ -134,7 +138,7 @@ class PhoneTest {
     }
 
     @Test
-    fun `a service whose type Android refuses is a refusal with a name, and the call goes on`() {
+    fun `a service whose type Android refuses is a named refusal, and the call goes on`() {
         val call = ring("Ann")
         val running = startedService()
         shadowOf(running.get()).setThrowInStartForeground(SecurityException("no phoneCall"))
@@ -144,7 +148,7 @@ class PhoneTest {
     }
 
     @Test
-    fun `a job survives a restart of the phone where the app may hear of it`() {
+    fun `a job survives a restart of the phone if the app may receive the event`() {
         shadowOf(app).grantPermissions(android.Manifest.permission.RECEIVE_BOOT_COMPLETED)
         val phone = SipWakePhone(app, PhoneSettings(android.R.drawable.sym_action_call, jobId = 77), InactiveMedia, { MemoryStore() }) { listOf(app.setup) }
         val client = runBlocking {
@@ -159,26 +163,26 @@ class PhoneTest {
     }
 
     @Test
-    fun `a call that the caller gave up is told as missed, and one that was declined is not`() {
+    fun `a call that the caller gave up is reported as missed, and a declined one is not`() {
         ring("Ann")
         service.onMessageReceived(call("Ann", type = "2"))
         until("the call is missed") { shown.allNotifications.any { it.channelId == CallNotifications.MISSED } }
         val bob = ring("Bob")
         val decline = Intent(CallNotifications.ACTION_HANG_UP, null).setData(android.net.Uri.fromParts("sipwake", "${bob.uuid}", null))
         SipWakeCallReceiver().onReceive(app, decline)
-        until("the call is over") { app.phone.calls.value.isEmpty() }
+        until("the call has ended") { app.phone.calls.value.isEmpty() }
         assertEquals(1, shown.allNotifications.count { it.channelId == CallNotifications.MISSED })
     }
 
     @Test
-    fun `a call that was silenced is shown without a sound`() {
+    fun `a silenced call is shown without a sound`() {
         val call = ring("Ann")
         app.phone.silence(call.uuid)
         assertEquals(CallNotifications.CURRENT, app.phone.foreground().second.channelId)
     }
 
     @Test
-    fun `a chat message is shown once, whichever of its push and itself comes first`() {
+    fun `a chat message and its push are shown once, in either order`() {
         service.onMessageReceived(message("ntype" to "1", "nfrom" to "1234", "nmsg" to "see you", "ncallid" to "m"))
         val chat = shown.allNotifications.single { it.channelId == CallNotifications.MESSAGES }
         assertEquals("see you", "${chat.extras.getCharSequence(Notification.EXTRA_TEXT)}")
@@ -190,11 +194,13 @@ class PhoneTest {
         val running = startedService()
         app.phone.hangUp(call.uuid)
         until("it stops itself") { shadowOf(running.get()).isStoppedBySelf }
-        assertFalse(assertNotNull(ShadowPowerManager.getLatestWakeLock()).isHeld)
+        // Another thread releases it.
+        val lock = assertNotNull(ShadowPowerManager.getLatestWakeLock())
+        until("the processor may sleep") { !lock.isHeld }
     }
 
     @Test
-    fun `the app's other messages are the app's`() {
+    fun `messages for the app's own use reach the app`() {
         val other = mutableListOf<RemoteMessage>()
         val service = object : SipWakePushService() {
             override fun getApplicationContext() = app
@@ -209,14 +215,14 @@ class PhoneTest {
     }
 
     @Test
-    fun `a custom push with a title is a notification where the app has nothing else in mind`() {
+    fun `a custom push with a title is a notification unless the app handles it`() {
         service.onMessageReceived(message("ntype" to "3", "title" to "Voicemail", "nmsg" to "2 new messages"))
         val voicemail = shown.allNotifications.single { it.channelId == CallNotifications.MESSAGES }
         assertEquals("Voicemail", "${voicemail.extras.getCharSequence(Notification.EXTRA_TITLE)}")
     }
 
     @Test
-    fun `an app's own code that throws is a refusal with a name, and no crash`() = runBlocking {
+    fun `an exception of the app's own code is a named refusal and not a crash`() = runBlocking {
         val broken = SipWakePhone(app, app.phone.settings, InactiveMedia, { MemoryStore() }) { error("the disk is full") }
         assertNull(broken.clientOrNull())
         assertEquals(Refusal.CLIENT to "the disk is full", broken.refusals.replayCache.first().let { it.what to it.reason })
@@ -242,7 +248,7 @@ class PhoneTest {
         shadowOf(app).registeredReceivers.any { it.intentFilter.hasAction(Intent.ACTION_USER_UNLOCKED) }
 
     @Test
-    fun `the store is tried again when the phone is unlocked for the first time`() = runBlocking {
+    fun `the store is read again after the first unlock`() = runBlocking {
         val users = shadowOf(app.system<UserManager>())
         users.setUserUnlocked(false)
         val store = Locked()
@@ -258,13 +264,32 @@ class PhoneTest {
     }
 
     @Test
-    fun `a phone that is unlocked waits for no unlock`() = runBlocking {
+    fun `starting a phone asks for accounts and store on another thread and does not wait for them`() = runBlocking {
+        val askedOn = ConcurrentLinkedQueue<Thread>()
+        val held = CountDownLatch(1)
+        val store = { _: Context -> MemoryStore().also { askedOn += Thread.currentThread() } }
+        val phone = SipWakePhone(app, app.phone.settings, InactiveMedia, store) {
+            askedOn += Thread.currentThread()
+            held.await(20, TimeUnit.SECONDS)
+            emptyList()
+        }
+        phone.start()
+        until("the accounts were asked for") { askedOn.isNotEmpty() }
+        // Nobody has got them yet, and this thread goes on.
+        held.countDown()
+        phone.client().close()
+        assertEquals(2, askedOn.size)
+        assertFalse(Thread.currentThread() in askedOn)
+    }
+
+    @Test
+    fun `an unlocked phone waits for no unlock`() = runBlocking {
         app.phone.client()
         assertFalse(hearsOfUnlock())
     }
 
     @Test
-    fun `messages that come with a lower priority than they were sent with are an obstacle until one keeps its own`() {
+    fun `messages with a lowered priority are an obstacle until one keeps its priority`() {
         fun note(delivered: Int) = Downgrades.note(app, message(delivered = delivered))
         assertFalse(WakeObstacle.DEPRIORITISED in wakeObstacles(app))
         note(RemoteMessage.PRIORITY_NORMAL)
@@ -284,7 +309,7 @@ class PhoneTest {
     }
 
     @Test
-    fun `a log-out is left to a job until the server has confirmed it, and no job waits without one`() = runBlocking {
+    fun `a log-out has a job until the server has confirmed it, and without a log-out no job waits`() = runBlocking {
         val jobs = app.system<JobScheduler>()
         val client = app.phone.client()
         val account = app.setup.account.id()
@@ -311,7 +336,7 @@ class PhoneTest {
     }
 
     @Test
-    fun `a channel that is off is an obstacle, and each obstacle leads somewhere or nowhere`() {
+    fun `a channel that is off is an obstacle, and each obstacle has a settings page or none`() {
         manager.createNotificationChannel(
             android.app.NotificationChannel(CallNotifications.RINGING, "Calls", NotificationManager.IMPORTANCE_NONE),
         )
@@ -324,8 +349,8 @@ class PhoneTest {
     }
 
     @Test
-    fun `a call that Telecom refuses rings all the same`() {
-        // Robolectric's Telecom knows no permission; a phone without the feature has no Telecom at all.
+    fun `a call that Telecom refuses still rings`() {
+        // Robolectric's Telecom checks no permission. A phone without the feature has no Telecom at all.
         assertFalse(TelecomCalls.isSupported(app))
         assertEquals(CallPhase.ANNOUNCED, ring("Ann").phase)
     }

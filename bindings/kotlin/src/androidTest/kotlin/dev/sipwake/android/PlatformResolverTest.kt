@@ -21,7 +21,7 @@ import org.robolectric.annotation.Config
 import org.robolectric.annotation.Implementation
 import org.robolectric.annotation.Implements
 
-/** What Android's resolver says, as bytes of the DNS: Robolectric has none. */
+/** The answers of Android's resolver as DNS messages, because Robolectric has no resolver. */
 @Implements(DnsResolver::class)
 class DnsPlayed {
     @Implementation
@@ -54,7 +54,7 @@ class DnsPlayed {
         }
     }
 
-    /** Only Android makes one. */
+    /** Only Android can create one. */
     private fun failure(): DnsResolver.DnsException {
         val made = DnsResolver.DnsException::class.java.declaredConstructors.first { it.parameterCount == 2 }
         return made.apply { isAccessible = true }.newInstance(DnsResolver.ERROR_SYSTEM, null) as DnsResolver.DnsException
@@ -90,11 +90,11 @@ class DnsPlayed {
 }
 
 @RunWith(RobolectricTestRunner::class)
-// Another Android than that of the other tests, which have made its one resolver without the shadow.
+// Another version of Android than in the other tests, which have created its one resolver without the shadow.
 @Config(sdk = [31], manifest = Config.NONE, shadows = [DnsPlayed::class])
 class PlatformResolverTest {
     @Test
-    fun `Android is asked for SRV and NAPTR records, and for addresses the system`() {
+    fun `Android resolves SRV and NAPTR records, and the system resolves addresses`() {
         val resolver = PlatformResolver()
         assertEquals(listOf(SrvRecord(10, 5, 5061, "sip1.example.com.")), resolver.srv("_sips._tcp.example.com"))
         assertEquals(listOf(NaptrRecord(1, 2, "s", "SIPS+D2T", "_sips._tcp.example.com.")), resolver.naptr("example.com"))
@@ -114,7 +114,7 @@ class PlatformResolverTest {
 @Config(sdk = [26], manifest = Config.NONE)
 class OldResolverTest {
     @Test
-    fun `before Android 10 nobody is asked but the system`() {
+    fun `before Android 10 only the system is asked`() {
         assertNull(systemResolver())
     }
 }

@@ -12,7 +12,7 @@ import org.robolectric.annotation.Config
 @Config(sdk = [34], manifest = Config.NONE)
 class PlatformTrustTest {
     @Test
-    fun `Android judges with the name of the server`() {
+    fun `Android verifies a certificate with the name of the server`() {
         val manager = Manager(setOf("sip.example.com"))
         val trust = PlatformTrust(manager)
         trust.verify(emptyList(), "sip.example.com")

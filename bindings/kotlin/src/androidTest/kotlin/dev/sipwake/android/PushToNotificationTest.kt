@@ -119,7 +119,7 @@ class PushToNotificationTest {
     }
 
     @Test
-    fun `what is no call shows nothing`() {
+    fun `a push that is not a call shows nothing`() {
         val before = notifications.size()
         service.onMessageReceived(message(mapOf("ntype" to "4")))
         assertEquals(before, notifications.size())
@@ -128,7 +128,7 @@ class PushToNotificationTest {
     @Test
     fun `a downgraded call becomes a full-screen notification`() {
         val message = call("downgraded", RemoteMessage.PRIORITY_NORMAL)
-        // On Robolectric the test's own process is in front, where a service may be started all the same.
+        // On Robolectric the test's process is in the foreground, where it may always start a service.
         val action = App.client.push(message.data, hints = message.hints().copy(appState = AppState.BACKGROUND))
         assertIs<PushAction.IncomingCall>(action)
         assertTrue(action.details.downgraded)
@@ -149,7 +149,7 @@ class PushToNotificationTest {
     }
 
     @Test
-    fun `obstacles are named`() {
+    fun `obstacles have names`() {
         val context = RuntimeEnvironment.getApplication()
         assertTrue(WakeObstacle.SUBJECT_TO_DOZE in wakeObstacles(context))
         shadowOf(context.system<NotificationManager>()).setNotificationsEnabled(false)

@@ -21,37 +21,37 @@ import org.robolectric.RobolectricTestRunner
 import org.robolectric.annotation.Config
 import org.robolectric.annotation.ConscryptMode
 
-/** What a client on Android does whose options say nothing of trust. */
+/** How a client on Android verifies servers if its options say nothing about trust. */
 @RunWith(RobolectricTestRunner::class)
 @Config(sdk = [34], manifest = Config.NONE)
-// [TlsFront] speaks TLS with what the JDK has, as it does elsewhere.
+// [TlsFront] uses the JDK's own TLS, as in other tests.
 @ConscryptMode(ConscryptMode.Mode.OFF)
 class SystemTrustTest {
     private val everyone = Manager(setOf("127.0.0.1"))
     private val nobody = Manager(emptySet())
 
     @Test
-    fun `Android lets a server in that nobody on Mozilla's list has signed`() {
+    fun `Android accepts a server that no authority on Mozilla's list has signed`() {
         val event = everyone.ofTheSystem { registerOverTls { ClientOptions() } }
         assertIs<SipWakeEvent.Registered>(event, "$event")
         assertEquals("127.0.0.1", everyone.asked.first())
     }
 
     @Test
-    fun `Android refuses a server, and its reason is told`() {
+    fun `Android refuses a server, and its reason is reported`() {
         val failed = assertIs<SipWakeEvent.RegistrationFailed>(nobody.ofTheSystem { registerOverTls { ClientOptions() } })
         assertTrue("not for 127.0.0.1" in failed.reason, failed.reason)
     }
 
     @Test
-    fun `a pin holds besides what Android says`() {
+    fun `a pin is checked in addition to Android`() {
         val options = ClientOptions(pins = listOf("sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="))
         val failed = assertIs<SipWakeEvent.RegistrationFailed>(everyone.ofTheSystem { registerOverTls { options } })
         assertTrue("pinned" in failed.reason, failed.reason)
     }
 
     @Test
-    fun `Android is not asked where the app says whom to trust`() {
+    fun `Android is not asked if the app names its own trust`() {
         nobody.ofTheSystem {
             val own = registerOverTls { ClientOptions(authorities = it.certificate) }
             assertIs<SipWakeEvent.Registered>(own, "$own")
@@ -80,7 +80,7 @@ class SystemTrustTest {
     }
 
     @Test
-    fun `Android's trust manager is not looked for before the first certificate`() {
+    fun `Android's trust manager is only loaded at the first certificate`() {
         nobody.ofTheSystem {
             SipWakeClient(Memory(), listOf(alice())).close()
             assertEquals(0, nobody.found.get())

@@ -78,7 +78,7 @@ class TelecomTest {
     private fun pushed(id: String): PushAction.IncomingCall =
         assertIs(client.push(mapOf("ntype" to "0", "nfrom" to "1234", "nfromusername" to "John", "ncallid" to id)))
 
-    /** What Telecom does with an announced call: it asks the service for a connection. */
+    /** Telecom's answer to an announced call: it asks the service for a connection. */
     private fun connect(): Connection {
         val incoming = telecom.allIncomingCalls.last()
         val request = ConnectionRequest(incoming.phoneAccount, null, incoming.extras)
@@ -182,7 +182,7 @@ class TelecomTest {
     }
 
     @Test
-    fun `what Telecom asks of the app reaches its controls, and only sip and tel go into the call log`() {
+    fun `Telecom's requests reach the app's controls, and only sip and tel go into the call log`() {
         calls.close()
         val asked = mutableListOf<String>()
         val controls = object : TelecomControls() {
@@ -220,7 +220,7 @@ class TelecomTest {
     }
 
     @Test
-    fun `a call that Telecom has no room for is declined as busy, and its end is told`() {
+    fun `a call that Telecom has no room for is declined as busy, and its end is reported`() {
         val call = pushed("busy")
         calls.announce(call)
         val incoming = telecom.allIncomingCalls.last()

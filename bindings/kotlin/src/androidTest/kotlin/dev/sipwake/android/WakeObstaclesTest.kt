@@ -24,7 +24,7 @@ import org.robolectric.shadows.ShadowBuild
 import org.robolectric.shadows.ShadowNotificationManager
 import org.robolectric.util.ReflectionHelpers
 
-/** Robolectric's refuses this to everybody. */
+/** Robolectric's own version refuses this to every app. */
 @Implements(NotificationManager::class)
 class FullScreenPlayed : ShadowNotificationManager() {
     @Implementation
@@ -35,7 +35,7 @@ class FullScreenPlayed : ShadowNotificationManager() {
     }
 }
 
-/** Each obstacle is there when its setting is, and only then. */
+/** Each obstacle exists exactly while its setting does. */
 @RunWith(RobolectricTestRunner::class)
 @Config(sdk = [34], manifest = Config.NONE, shadows = [FullScreenPlayed::class])
 class WakeObstaclesTest {
@@ -75,7 +75,7 @@ class WakeObstaclesTest {
     }
 
     @Test
-    fun `each setting that keeps calls from ringing is told, and no other`() {
+    fun `each setting that keeps calls from ringing is reported, and no other`() {
         val notifications = app.system<NotificationManager>()
         alone(WakeObstacle.NOTIFICATIONS_OFF) { shadowOf(notifications).setNotificationsEnabled(false) }
         alone(WakeObstacle.NO_FULL_SCREEN) { FullScreenPlayed.isAllowed = false }
@@ -111,7 +111,7 @@ class WakeObstaclesTest {
     }
 
     @Test
-    fun `the local network is an obstacle from Android 17 on, for an app that asks for it`() {
+    fun `from Android 17 on the local network is an obstacle for an app that needs it`() {
         mend()
         val permission = "android.permission.ACCESS_LOCAL_NETWORK"
         packages.getInternalMutablePackageInfo(app.packageName).requestedPermissions = arrayOf(permission)

@@ -19,7 +19,7 @@ import org.robolectric.RuntimeEnvironment
 import org.robolectric.Shadows.shadowOf
 import org.robolectric.annotation.Config
 
-/** Firebase itself. What Google Play services say comes as their intents. */
+/** Firebase itself. The messages of Google Play services come as their intents. */
 @RunWith(RobolectricTestRunner::class)
 @Config(sdk = [34], manifest = Config.NONE, application = GatewayApp::class)
 class FirebaseTest {
@@ -47,7 +47,7 @@ class FirebaseTest {
     }
 
     @Test
-    fun `a message as Play services hand it over becomes a ringing call`() {
+    fun `a message from Play services becomes a ringing call`() {
         val push = Bundle().apply {
             mapOf("ntype" to "0", "nfrom" to "1234", "nfromusername" to "Ann", "ncallid" to "c").forEach(::putString)
             putString("google.message_id", "0:1")
@@ -60,7 +60,7 @@ class FirebaseTest {
     }
 
     @Test
-    fun `a priority is read as Firebase reads it, also where older Play services lowered it`() {
+    fun `a priority is read as Firebase reads it, even if older Play services lowered it`() {
         fun hints(vararg said: Pair<String, String>) =
             RemoteMessage(Bundle().apply { said.forEach { (key, value) -> putString(key, value) } }).hints()
                 .let { it.originalPriority to it.deliveredPriority }
@@ -70,7 +70,7 @@ class FirebaseTest {
     }
 
     @Test
-    fun `what Firebase keeps for itself is no part of a payload`() {
+    fun `Firebase's own fields are no part of a payload`() {
         val push = Bundle().apply { listOf("ntype", "from", "google.ttl", "gcm.n.e", "collapse_key").forEach { putString(it, "1") } }
         assertEquals(mapOf("ntype" to "1"), RemoteMessage(push).data.toMap())
     }
@@ -82,12 +82,12 @@ class FirebaseTest {
     }
 
     @Test
-    fun `an installation id takes the token's place, and one that was given up is told`() {
+    fun `an installation id replaces the token, and a deleted one is reported`() {
         service.handleIntent(Intent("com.google.firebase.messaging.NEW_TOKEN").putExtra("token", FIRST_TOKEN))
         registered(FIRST_TOKEN)
         service.handleIntent(Intent("com.google.firebase.messaging.FCM_REGISTERED").putExtra("token", "cDb9vfKm0EdSjmTLh0Jyqu"))
         until("the id is at the server, alone") { app.gateway.tokens() == listOf("cDb9vfKm0EdSjmTLh0Jyqu") }
         service.handleIntent(Intent("com.google.firebase.messaging.FCM_UNREGISTERED").putExtra("token", "cDb9vfKm0EdSjmTLh0Jyqu"))
-        until("it is told") { app.phone.refusals.replayCache.any { it.what == Refusal.TOKEN && "installation id" in it.reason } }
+        until("it is reported") { app.phone.refusals.replayCache.any { it.what == Refusal.TOKEN && "installation id" in it.reason } }
     }
 }

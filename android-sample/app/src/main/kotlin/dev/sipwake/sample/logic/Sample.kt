@@ -41,7 +41,7 @@ class Sample(
     defaults: Settings = Settings(),
 ) {
     private val mutable = MutableStateFlow(SampleState(settings = defaults))
-    private val wishes = Channel<Effect>(Channel.UNLIMITED)
+    private val effects = Channel<Effect>(Channel.UNLIMITED)
     val state: StateFlow<SampleState> = mutable.asStateFlow()
 
     init {
@@ -54,7 +54,7 @@ class Sample(
                     dispatch(Action.LoggedIn(User(account, saved.address.trim())))
                     dispatch(Action.QuietChanged(client.doNotDisturb(account)))
                 }
-                launch(start = CoroutineStart.UNDISPATCHED) { for (wish in wishes) grant(wish) }
+                launch(start = CoroutineStart.UNDISPATCHED) { for (effect in effects) perform(effect) }
                 client.events.collect { dispatch(Action.Happened(it)) }
             } catch (error: SipWakeException) {
                 if (error.kind != ErrorKind.SHUT_DOWN) dispatch(Action.Failed(error.reason))
@@ -65,10 +65,10 @@ class Sample(
     fun dispatch(action: Action): Unit = synchronized(mutable) {
         val next = reduce(mutable.value, action)
         mutable.value = next.state
-        next.effects.forEach(wishes::trySend)
+        next.effects.forEach(effects::trySend)
     }
 
-    /** Why the phone rang, or did not, for whoever looks into a problem: nobody's name, number, token or address is in it. */
+    /** Why the phone rang or did not, for those who examine a problem. It has no name, number, token or address. */
     fun report(phone: PhoneState, share: (String) -> Unit) {
         scope.launch {
             try {
@@ -79,24 +79,24 @@ class Sample(
         }
     }
 
-    private suspend fun grant(wish: Effect) {
+    private suspend fun perform(effect: Effect) {
         try {
-            when (wish) {
-                is Effect.LogIn -> logIn(wish.settings)
-                is Effect.Register -> line.client().register(wish.account)
-                is Effect.LogOut -> logOut(wish.account)
+            when (effect) {
+                is Effect.LogIn -> logIn(effect.settings)
+                is Effect.Register -> line.client().register(effect.account)
+                is Effect.LogOut -> logOut(effect.account)
                 is Effect.SetDoNotDisturb -> {
-                    line.setDoNotDisturb(wish.account, if (wish.on) Instant.now() + QUIET else null)
-                    dispatch(Action.QuietChanged(line.client().doNotDisturb(wish.account)))
+                    line.setDoNotDisturb(effect.account, if (effect.on) Instant.now() + QUIET else null)
+                    dispatch(Action.QuietChanged(line.client().doNotDisturb(effect.account)))
                 }
-                is Effect.Answer -> line.answer(wish.call)
-                is Effect.HangUp -> line.hangUp(wish.call)
+                is Effect.Answer -> line.answer(effect.call)
+                is Effect.HangUp -> line.hangUp(effect.call)
             }
         } catch (error: SipWakeException) {
             when {
                 // Its end is an event of its own.
                 error.kind == ErrorKind.NO_SUCH_CALL -> {}
-                wish is Effect.LogIn -> dispatch(Action.Refused(Problem.of(error)))
+                effect is Effect.LogIn -> dispatch(Action.Refused(Problem.of(error)))
                 else -> dispatch(Action.Failed(error.reason))
             }
         }

@@ -23,22 +23,22 @@ import kotlinx.serialization.json.jsonObject
 import kotlinx.serialization.json.jsonPrimitive
 import kotlinx.serialization.json.long
 
-/** How long a test waits for what must come, at most, in milliseconds: a busy machine is slow, not wrong. */
+/** How long a test waits for an event at most, in milliseconds. A busy machine is slow, not wrong. */
 public const val PATIENCE_MS: Long = 120_000L
 
-/** The mock gateway refused what it was asked, never answered, or what was waited for never came. */
+/** The mock gateway refused a request, never answered, or the awaited event never came. */
 public class MockGatewayException(message: String, cause: Throwable? = null) : IllegalStateException(message, cause)
 
 /**
- * A SIP registrar, a push gateway and a fake FCM and APNs on loopback: a separate program, driven through its control port.
+ * A SIP registrar, a push gateway and a fake FCM and APNs on loopback. It is a separate program, which this class controls through its control port.
  *
- * The program comes with this library for Linux on x86-64. Elsewhere build it (`cargo install mock-gateway`) and name it in the
- * system property `sipwake.testing.mock`, which goes before the one that comes along.
+ * For Linux on x86-64 this library contains the program. On other systems build it (`cargo install mock-gateway`) and set the system
+ * property `sipwake.testing.mock` to its path. The property goes before the program in the library.
  *
  * @param profile the kind of server: `rfc8599`, `xmpush`, `mizutech`, `opensips`, `flexisip`, `portsip`, `kamailio` or `none`
  * @param user the one user that it knows
  * @param password that user's password
- * @param habits what it does otherwise than the standards say; `mock-gateway --list-habits` prints them
+ * @param habits how it differs from the standards; `mock-gateway --list-habits` prints them
  * @throws MockGatewayException if the program is not there or does not start
  */
 public class MockGateway(
@@ -57,13 +57,13 @@ public class MockGateway(
     private val waiting = ConcurrentHashMap<Long, CompletableFuture<JsonObject>>()
     private val pushes = LinkedBlockingQueue<JsonObject>()
 
-    /** Where it listens for SIP over UDP and TCP: `host:port`. */
+    /** The address for SIP over UDP and TCP: `host:port`. */
     public val address: String = announced.text("address")
 
     init {
         thread(isDaemon = true, name = "mock-gateway-control") {
             runCatching { socket.getInputStream().bufferedReader().forEachLine(::received) }
-            // Who still waits learns at once that nothing will come.
+            // Every waiting call learns at once that nothing will come.
             waiting.values.forEach { it.completeExceptionally(IOException("the control port was closed")) }
         }
         ask("subscribe", "what" to JsonArray(listOf(JsonPrimitive("pushes"))))
@@ -78,7 +78,7 @@ public class MockGateway(
     }
 
     /**
-     * Asks for anything that the control port knows, and returns its whole answer.
+     * Sends any request that the control port knows, and returns the whole answer.
      *
      * @throws MockGatewayException if it is refused, with the mock's reason
      */
@@ -99,7 +99,7 @@ public class MockGateway(
     }
 
     /**
-     * The next push as an app receives it: FCM's data.
+     * The next push as an app receives it: the data of FCM.
      *
      * @throws MockGatewayException if none comes
      */
@@ -109,7 +109,7 @@ public class MockGateway(
     }
 
     /**
-     * Calls a user, who is woken by a push first if asleep.
+     * Calls a user. A user who is asleep gets a push first.
      *
      * @param options the control port's, for example `"ring_time_ms" to JsonPrimitive(30_000)`
      * @return the call's number
@@ -128,29 +128,29 @@ public class MockGateway(
         if (seen != state) throw MockGatewayException("the call is $seen, not $state")
     }
 
-    /** The caller gives up, or hangs up. */
+    /** Makes the caller give up or hang up. */
     public fun cancelCall(call: Long) {
         ask("cancel", "call" to JsonPrimitive(call))
     }
 
-    /** What the registrar holds for a user, as the control port says. */
+    /** The registrar's bindings of a user, in the words of the control port. */
     public fun bindings(user: String = "alice"): List<JsonObject> =
         ask("bindings", "user" to JsonPrimitive(user)).getValue("bindings").jsonArray.map { it.jsonObject }
 
     /** The push tokens that a user's bindings carry. */
     public fun tokens(user: String = "alice"): List<String> = bindings(user).mapNotNull { (it["push"] as? JsonObject)?.text("token") }
 
-    /** Takes a user's phone for asleep until it registers, and closes its connections. */
+    /** Treats a user's phone as asleep until it registers, and closes its connections. */
     public fun sleep(user: String = "alice") {
         ask("sleep", "user" to JsonPrimitive(user), "close" to JsonPrimitive(true))
     }
 
-    /** From now on the server does these things otherwise than the standards say, and no others. */
+    /** From now on the server differs from the standards in these ways, and in no others. */
     public fun setHabits(vararg habits: String) {
         ask("set_habits", "habits" to JsonArray(habits.map(::JsonPrimitive)))
     }
 
-    /** How many REGISTERs came after the message of this number; [lastMessage] tells the newest. */
+    /** How many REGISTERs came after the message with this number; [lastMessage] has the newest. */
     public fun registersReceived(after: Long): Int = messages(after).count {
         it.text("direction") == "received" && it.text("text").startsWith("REGISTER ")
     }
@@ -158,7 +158,7 @@ public class MockGateway(
     /** The number of the newest message, 0 if there is none. */
     public fun lastMessage(): Long = messages(0).lastOrNull()?.getValue("seq")?.jsonPrimitive?.long ?: 0
 
-    /** What the client did that the standards forbid. A test expects it to be empty. */
+    /** What the client did against the standards. A test expects it to be empty. */
     public fun violations(): JsonArray = ask("violations").getValue("violations").jsonArray
 
     private fun messages(after: Long) =
@@ -181,7 +181,7 @@ public class MockGateway(
             System.getProperty("sipwake.testing.mock")?.let(::File) ?: unpacked()
         }
 
-        /** The program of this platform out of the library, in a file of its own, gone when the process ends. */
+        /** Copies the program for this platform from the library into a file, which is deleted when the process ends. */
         fun unpacked(): File {
             val os = System.getProperty("os.name").lowercase().substringBefore(' ')
             val machine = System.getProperty("os.arch").replace("amd64", "x86-64").replace("x86_64", "x86-64")
@@ -201,7 +201,7 @@ public class MockGateway(
 
 private fun JsonObject.text(name: String): String = getValue(name).jsonPrimitive.content
 
-/** A call's field, whether the answer is the call or holds it. */
+/** A field of a call, which is the answer itself or a part of it. */
 private fun JsonObject.call(name: String): JsonPrimitive = when (val call = this["call"]) {
     is JsonObject -> call.getValue(name).jsonPrimitive
     else -> getValue(name).jsonPrimitive

@@ -1,26 +1,26 @@
-//! When the next REGISTER may go: timers, and the wait after a failure.
+//! When the next REGISTER may be sent: timers, and the wait after a failure.
 
 use std::time::Duration;
 
 use super::{Due, Pace, Registration, backoff};
 use crate::binding::Purpose;
-use crate::clock::{Now, Soonest};
+use crate::clock::{NextTimeout, Now};
 use crate::event::{Event, Failure, Removed};
 use crate::flows::Flows;
 use crate::outbox::Outbox;
 use crate::record::Decision;
 
 impl Registration {
-    pub(crate) fn timeouts(&self, soonest: &mut Soonest) {
+    pub(crate) fn timeouts(&self, soonest: &mut NextTimeout) {
         self.here.timeouts(self.gateways.has_another(self.hop), soonest);
         if let Pace::BackingOff(until) = self.pace {
             soonest.add_at(Some(until), "back-off");
         }
-        soonest.add_at(self.owed_at, "push that is owed a REGISTER");
+        soonest.add_at(self.owed_at, "push that needs a REGISTER");
         if !matches!(self.pace, Pace::Stopped { .. }) {
             soonest.add_at(self.refresh_at, "binding refresh");
         }
-        soonest.add_at(self.give_up_at, "log-out to be given up");
+        soonest.add_at(self.give_up_at.as_deref().copied(), "log-out to be given up");
         soonest.add_at(self.quiet_over_at(), "end of do not disturb");
         self.left_timeouts(soonest);
         self.late_timeouts(soonest);
@@ -36,7 +36,7 @@ impl Registration {
             self.here.close(flows, outbox);
             self.fail(Failure::TimedOut, None, flows, outbox, now);
         }
-        if self.give_up_at.is_some_and(|at| now.boot >= at) && !self.is_finished() {
+        if self.give_up_at.as_deref().is_some_and(|at| now.boot >= *at) && !self.is_finished() {
             log::warn!("{}: the log-out is given up", self.key);
             return self.finish(Removed::GivenUp);
         }
@@ -46,7 +46,7 @@ impl Registration {
         if self.refresh_at.take_if(|at| now.boot >= *at).is_some() && !self.here.is_asking() {
             outbox.note(&self.key, Decision::RefreshDue {});
             self.due.insert(Due::Binding);
-            // Not on a push: then the gateway that works is the one that will send the INVITE.
+            // A push does not change the gateway: the one that works will send the INVITE.
             if self.gateways.should_leave(self.hop, now.boot) {
                 log::info!("{}: a better gateway may be used again", self.key);
                 self.here.close(flows, outbox);
@@ -55,7 +55,7 @@ impl Registration {
         self.here.ping(flows, outbox, now);
     }
 
-    /// Notes a failure: the next gateway at once, and after the last of them a wait.
+    /// Notes a failure. The next gateway is tried at once. After the last one, the client waits.
     pub(super) fn fail(
         &mut self,
         failure: Failure,
@@ -79,7 +79,7 @@ impl Registration {
         if hops > 1 {
             self.here.close(flows, outbox);
         }
-        if self.gateways.next(now.boot, self.hurry > 0).is_some() {
+        if self.gateways.next(now.boot, self.urgent_retries > 0).is_some() {
             log::info!("{}: {failure}; trying the next gateway", self.key);
             outbox.note(&self.key, Decision::next_gateway(&failure));
             return;
@@ -87,12 +87,12 @@ impl Registration {
         self.gateways.end_round();
         let retry_after = self.gateways.retry_after(now.boot);
         let rounds = self.failures.div_ceil(u32::try_from(hops).unwrap_or(u32::MAX));
-        let hurry = std::mem::take(&mut self.hurry);
+        let urgent_retries = std::mem::take(&mut self.urgent_retries);
         let wait = match retry_after {
             Some(wait) => wait,
-            None if hurry > 0 => {
-                self.hurry = hurry - 1;
-                backoff::hurried(hurry)
+            None if urgent_retries > 0 => {
+                self.urgent_retries = urgent_retries - 1;
+                backoff::urgent(urgent_retries)
             }
             None => backoff::wait(rounds, outbox.random()),
         };
@@ -101,16 +101,19 @@ impl Registration {
         outbox.tell(Event::RegistrationFailed { account: self.key.clone(), failure, retry_in: Some(wait) });
     }
 
-    /// Stops until the app changes something: wrong credentials are not tried again in a loop.
+    /// Stops until the app changes something, so that wrong credentials are not tried in a loop.
     pub(super) fn stop(&mut self, failure: Failure, in_the_clear: bool, outbox: &mut Outbox) {
         self.pace = Pace::Stopped { in_the_clear };
+        if !self.who.has_worked() {
+            self.who.memory_mut().unconfirmed = None;
+        }
         self.due.insert(Due::Binding);
         self.refresh_at = None;
         log::warn!("{}: {failure}; nothing more is sent until the app asks for it", self.key);
         outbox.tell(Event::RegistrationFailed { account: self.key.clone(), failure, retry_in: None });
     }
 
-    /// Gives up waiting for the answer in flight; what it asked for is due again.
+    /// Stops waiting for the response in flight. What the request asked for is due again.
     pub(super) fn interrupt(&mut self) {
         if let Some(purpose) = self.here.interrupt() {
             self.due.insert(Due::Binding);

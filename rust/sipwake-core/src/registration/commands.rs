@@ -1,4 +1,4 @@
-//! What the app wants of a binding, and what gives occasion to send: both only mark what is due.
+//! What the app wants of a binding, and what happens outside. Both only mark what is due.
 
 use std::time::Duration;
 
@@ -12,12 +12,12 @@ use crate::push::PushToken;
 use crate::record::Decision;
 use crate::record::words::{NoRegister, Seconds};
 use crate::redact::Secret;
-use crate::snapshot::TokenWish;
+use crate::snapshot::WantedToken;
 
 impl Registration {
     // Commands.
 
-    /// Registers, or registers again: the app started, or the user asked for it.
+    /// Registers, also if the account is registered: the app started, or the user asked for it.
     pub(crate) fn register(&mut self) {
         self.start();
         self.who.memory_mut().asked_only = false;
@@ -28,69 +28,70 @@ impl Registration {
         }
     }
 
-    /// From here on REGISTERs are sent.
+    /// Allows REGISTERs from now on.
     fn start(&mut self) {
         if self.life == Life::Idle {
             self.life = Life::Active;
         }
     }
 
-    /// Takes a token. Returns whether anything changed, so that it must be stored.
+    /// Takes a token. Returns whether anything changed and must be stored.
     pub(crate) fn set_token(&mut self, token: PushToken) -> bool {
-        let (wish, known) = (TokenWish::Bind(token), self.who.memory_mut().lasting_wish());
-        if *known == wish {
+        let (wanted, known) = (WantedToken::Bind(token), self.who.memory_mut().lasting_token());
+        if *known == wanted {
             return false;
         }
-        *known = wish;
+        *known = wanted;
         if self.is_quiet() {
             return true;
         }
-        // A process that was started for this very token need not register first: the server still pushes to the old one.
+        // The server still pushes to the old token. So a process that the app started for the new token need not
+        // register first.
         if self.who.memory().bound.is_some() {
             self.start();
         }
-        self.wish();
+        self.want_binding();
         true
     }
 
-    /// Removes the push binding, and stays registered.
+    /// Removes the push binding. The account stays registered.
     pub(crate) fn unbind_push(&mut self) -> bool {
         let memory = self.who.memory_mut();
-        if matches!(memory.lasting_wish(), TokenWish::Unbind(_)) {
+        if matches!(memory.lasting_token(), WantedToken::Unbind(_)) {
             return false;
         }
         if let Some(quiet) = &mut memory.quiet {
-            quiet.then = TokenWish::Unbind(quiet.then.last().cloned());
+            quiet.then = WantedToken::Unbind(quiet.then.last().cloned());
             return true;
         }
         let last = memory.token.last().or(memory.bound.as_ref().and_then(|bound| bound.token.as_ref())).cloned();
-        memory.token = TokenWish::Unbind(last);
+        memory.token = WantedToken::Unbind(last);
         if self.was_ever_registered() {
             self.start();
         }
-        self.wish();
+        self.want_binding();
         true
     }
 
     /// Removes the registration and the push binding.
     pub(crate) fn log_out(&mut self, now: Now) {
-        // An earlier log-out was taken back.
+        // The user came back after an earlier log-out, so the time begins again.
         self.who.memory_mut().left_at = None;
         self.leave(now);
         self.pace = Pace::Free;
         self.here.take_more();
         self.due.clear();
-        self.wish();
+        self.want_binding();
     }
 
-    /// A server may hold what no record tells of.
+    /// Notes that a server may hold a binding that is in no record.
     pub(crate) fn assume_bound(&mut self) {
         let memory = self.who.memory_mut();
         memory.cseq_reserved = memory.cseq_reserved.max(1);
         memory.lost = true;
     }
 
-    /// Whether a registration was asked for, by this process or an earlier one.
+    /// Whether this process or an earlier one was asked to register.
     pub(super) fn was_ever_registered(&self) -> bool {
         self.was_ever_sent() && !self.who.memory().asked_only
     }
@@ -100,7 +101,7 @@ impl Registration {
         self.who.memory().cseq_reserved > 0
     }
 
-    /// Makes `X-PIID` for this realm from here on.
+    /// Makes `X-PIID` for this realm from now on.
     pub(crate) fn accept_realm(&mut self, realm: &str) {
         let memory = self.who.memory_mut();
         (memory.realm, memory.realm_pinned) = (Some(realm.into()), true);
@@ -109,22 +110,22 @@ impl Registration {
         }
     }
 
-    /// Takes this phone's key for sealed pushes, where the account sends it.
+    /// Takes this phone's key for sealed pushes, if the account sends it.
     pub(crate) fn set_push_key(&mut self, key: &Secret) {
         if self.account().sends_push_key() && self.who.set_push_key(key) && self.life == Life::Active {
-            self.wish();
+            self.want_binding();
         }
     }
 
-    /// A push came that announces nothing: the server only wants the binding refreshed.
+    /// A push came that announces nothing. The server only wants a refresh.
     pub(crate) fn woken_to_refresh(&mut self) {
         self.refreshed_by_push = true;
     }
 
-    pub(super) fn wish(&mut self) {
-        self.rewished = true;
+    pub(super) fn want_binding(&mut self) {
+        self.changed_since_sent = true;
         self.due.insert(Due::Binding);
-        self.cleanups = 0;
+        self.begin_cleanup();
         if !matches!(self.pace, Pace::Stopped { .. }) {
             self.pace = Pace::Free;
         }
@@ -136,10 +137,10 @@ impl Registration {
         self.due.insert(Due::Query(provider));
     }
 
-    // Occasions.
+    // What happens outside.
 
-    /// A push came. It is `owed` a REGISTER sent after it arrived, unless its call is over or that call's INVITE is here: then
-    /// one is sent only where there is no fresh binding.
+    /// A push came. If `owed`, a REGISTER must follow that is sent after the push arrived. It is not `owed` if the call
+    /// is over or its INVITE is here. Then a REGISTER follows only if there is no fresh binding.
     pub(crate) fn wake(&mut self, owed: bool, flows: &Flows, outbox: &mut Outbox, now: Now) {
         let idle = self.life == Life::Idle && !self.was_ever_registered();
         let no = |why| Decision::NoRegister { why };
@@ -166,7 +167,7 @@ impl Registration {
             self.owed_at = Some(at);
             return outbox.tell(Event::RegisterDelayed { account: self.key.clone(), wait: at - now.boot });
         }
-        self.hurry = backoff::HURRIED;
+        self.urgent_retries = backoff::URGENT_RETRIES;
         if asking {
             self.here.leave_at(now.boot + backoff::SILENCE);
         }
@@ -185,7 +186,7 @@ impl Registration {
         }
     }
 
-    /// Takes what a probe of a gateway has found.
+    /// Takes the result of probing a gateway.
     pub(crate) fn gateway_probed(&mut self, gateway: usize, answer: Option<Load>, response_time: Duration) {
         self.gateways.probed(gateway, answer, response_time);
     }

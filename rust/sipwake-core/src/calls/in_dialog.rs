@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::asked::Asked;
+use super::app_request::AppRequest;
 use super::body::Unreadable;
 use super::dialog::is_secure;
 use super::invite::{CAPABILITIES, too_brief, unknown_extensions};
@@ -12,26 +12,26 @@ use super::transaction::{Invitation, Purpose};
 use super::uas::TransactionKey;
 use super::{Calls, Cx, Refusal, SUPPORTED, body, reason};
 use crate::event::{Answer, CallChange, Discard, Ended, Offer};
-use crate::outbox::Way;
+use crate::outbox::Destination;
 use crate::sip::{ALLOW, Builder, Message, Method};
 
 const NO_SUCH_CALL: (u16, &str) = (481, "Call/Transaction Does Not Exist");
 
 impl Calls {
-    /// A request other than INVITE, ACK and CANCEL that carries a tag in its To.
+    /// Handles a request with a tag in its To, other than INVITE, ACK and CANCEL.
     pub(crate) fn handle_within(
         &mut self,
-        way: Way,
+        destination: Destination,
         key: TransactionKey,
         method: &Method,
         request: &Message,
         cx: &mut Cx<'_>,
     ) {
         let respond = |calls: &mut Self, cx: &mut Cx<'_>, code: u16, phrase: &str, extra: &[(&str, &str)]| {
-            calls.answer_request(way, Some(key.clone()), request, code, phrase, extra, cx);
+            calls.answer_request(destination, Some(key.clone()), request, code, phrase, extra, cx);
         };
-        let Some(index) = self.session_of(way, request) else {
-            return self.handle_early(way, key, method, request, cx);
+        let Some(index) = self.session_of(destination, request) else {
+            return self.handle_early(destination, key, method, request, cx);
         };
         self.woken_for_it(index, cx);
         let unknown = unknown_extensions(request);
@@ -52,10 +52,10 @@ impl Calls {
                 self.hung_up_by_caller(index, cx);
             }
             Method::Options => respond(self, cx, 200, "OK", &CAPABILITIES),
-            Method::Update => self.handle_update(index, way, key, request, cx),
+            Method::Update => self.handle_update(index, destination, key, request, cx),
             Method::Info if request.body.is_empty() => respond(self, cx, 200, "OK", &[]),
-            Method::Info | Method::Refer => self.ask_app(index, Asked::new(way, key, request), cx),
-            Method::Message => self.handle_chat(way, Some(key), request, cx),
+            Method::Info | Method::Refer => self.ask_app(index, AppRequest::new(destination, key, request), cx),
+            Method::Message => self.handle_chat(destination, Some(key), request, cx),
             // RFC 3262 section 3: the 200 may overtake the PRACK of a 180.
             Method::Prack if self.take_prack(request) => respond(self, cx, 200, "OK", &[]),
             Method::Prack | Method::Notify => respond(self, cx, NO_SUCH_CALL.0, NO_SUCH_CALL.1, &[]),
@@ -63,16 +63,23 @@ impl Calls {
         }
     }
 
-    /// A request inside a call came: a push that told nothing may have woken us for it, and then there is no other call. If there
-    /// is one after all, its INVITE rings.
+    /// A request inside a call came. A push that named nothing may have been a wake-up for it, and then it announced no
+    /// other call. If there is another call after all, its INVITE rings.
     fn woken_for_it(&mut self, index: usize, cx: &mut Cx<'_>) {
         if let Some(nothing) = self.table.perhaps_none(self.sessions[index].uuid) {
             self.end_call(nothing, Ended::NoCall, cx);
         }
     }
 
-    /// A request in the dialog of a call that rings.
-    fn handle_early(&mut self, way: Way, key: TransactionKey, method: &Method, request: &Message, cx: &mut Cx<'_>) {
+    /// Handles a request in the dialog of a ringing call.
+    fn handle_early(
+        &mut self,
+        destination: Destination,
+        key: TransactionKey,
+        method: &Method,
+        request: &Message,
+        cx: &mut Cx<'_>,
+    ) {
         let tag = request.to_tag();
         let rings = |known: &Invitation| {
             known.is_open() && tag == Some(known.local_tag()) && known.request.call_id() == request.call_id()
@@ -89,7 +96,7 @@ impl Calls {
             (Method::Prack, Some(_)) => (488, "Not Acceptable Here"),
             (Method::Options, Some(_)) => (200, "OK"),
             (Method::Update, Some(_)) if request.body.is_empty() => (200, "OK"),
-            // RFC 3311 5.2: the INVITE's own offer is still to be answered.
+            // RFC 3311 5.2: the INVITE's own offer has no answer yet.
             (Method::Update, Some(_)) => (500, "Server Internal Error"),
             (Method::Bye, Some(_)) => (200, "OK"),
             _ => NO_SUCH_CALL,
@@ -108,7 +115,7 @@ impl Calls {
             (Method::Update, 500, _) => vec![("Retry-After", "5")],
             _ => Vec::new(),
         };
-        self.answer_request(way, Some(key), request, code, phrase, &extra, cx);
+        self.answer_request(destination, Some(key), request, code, phrase, &extra, cx);
         if let Some(index) = overdue {
             self.send_progress(index, cx);
         }
@@ -132,22 +139,13 @@ impl Calls {
 
     fn hung_up_by_caller(&mut self, index: usize, cx: &mut Cx<'_>) {
         let uuid = self.sessions[index].uuid;
-        // Section 15.1.2: what is still to be answered gets 487.
-        match self.sessions[index].change.take() {
-            Some(Change::Invite(key)) => {
-                if let Some(index) = self.invitations.iter().position(|known| known.key == key && known.is_open()) {
-                    self.refuse_at(index, 487, "Request Terminated", &[], cx);
-                }
-            }
-            Some(Change::Update { key, way, request, .. }) => {
-                self.answer_request(way, Some(key), &request, 487, "Request Terminated", &[], cx);
-            }
-            None => {}
-        }
+        // Section 15.1.2: requests without a response get 487.
+        let change = self.sessions[index].change.take();
+        self.refuse_change(change, 487, "Request Terminated", cx);
         for asked in std::mem::take(&mut self.sessions[index].asked) {
             self.answer_asked(&asked, Some(487), cx);
         }
-        // The BYE shows that our 2xx was heard, even where its ACK was lost.
+        // The BYE shows that our 2xx arrived, even if its ACK was lost.
         let of_call =
             |known: &&mut Invitation| matches!(known.purpose, Purpose::Ring(of) | Purpose::Change(of) if of == uuid);
         for invitation in self.invitations.iter_mut().filter(of_call).filter(|known| known.awaits_ack()) {
@@ -158,7 +156,7 @@ impl Calls {
     }
 
     pub(crate) fn handle_invite_within(&mut self, mut invitation: Invitation, cx: &mut Cx<'_>) {
-        let Some(index) = self.session_of(invitation.way, &invitation.request) else {
+        let Some(index) = self.session_of(invitation.destination, &invitation.request) else {
             return self.refuse_new(invitation, &Refusal::new(NO_SUCH_CALL.0, NO_SUCH_CALL.1), cx);
         };
         self.woken_for_it(index, cx);
@@ -171,20 +169,28 @@ impl Calls {
         invitation.answer_by(cx.now.boot + OFFER_WINDOW);
         if let Ok(trying) = Builder::response(&invitation.request, 100, "Trying", None).finish() {
             invitation.proceed(trying.clone(), None, cx.now.boot);
-            cx.outbox.transmit(invitation.way, trying);
+            cx.outbox.transmit(invitation.destination, trying);
         }
         self.sessions[index].change = Some(Change::Invite(invitation.key.clone()));
         self.invitations.push(invitation);
         self.offered(index, offer, cx);
     }
 
-    fn handle_update(&mut self, index: usize, way: Way, key: TransactionKey, request: &Message, cx: &mut Cx<'_>) {
-        let change = |until| Change::Update { key: key.clone(), way, request: Box::new(request.clone()), until };
+    fn handle_update(
+        &mut self,
+        index: usize,
+        destination: Destination,
+        key: TransactionKey,
+        request: &Message,
+        cx: &mut Cx<'_>,
+    ) {
+        let change =
+            |until| Change::Update { key: key.clone(), destination, request: Box::new(request.clone()), until };
         match self.admit_change(index, request, cx) {
             Err(refusal) => {
                 let (code, phrase) = (refusal.code, refusal.phrase);
                 let header = refusal.header.as_ref().map(|(name, value)| (*name, value.as_str()));
-                self.answer_request(way, Some(key), request, code, phrase, header.as_slice(), cx);
+                self.answer_request(destination, Some(key), request, code, phrase, header.as_slice(), cx);
             }
             Ok(None) => {
                 self.sessions[index].change = Some(change(cx.now.boot));
@@ -192,14 +198,14 @@ impl Calls {
                 self.accept_change(uuid, None, cx);
             }
             Ok(Some(offer)) => {
-                // An UPDATE that comes again before its answer is the same one: its transaction is in the change.
+                // If an UPDATE comes again before its response, it is the same one: `change` has its transaction.
                 self.sessions[index].change = Some(change(cx.now.boot + OFFER_WINDOW));
                 self.offered(index, Some(offer), cx);
             }
         }
     }
 
-    /// Checks whether a re-INVITE or UPDATE can be looked at now.
+    /// Checks whether a re-INVITE or UPDATE can be handled now.
     fn admit_change(&mut self, index: usize, request: &Message, cx: &mut Cx<'_>) -> Result<Option<Offer>, Refusal> {
         let pending = || Refusal::new(500, "Server Internal Error").with("Retry-After", "3");
         let unknown = unknown_extensions(request);
@@ -214,7 +220,7 @@ impl Calls {
         if session.leaving != Leaving::No {
             return Err(Refusal::new(NO_SUCH_CALL.0, NO_SUCH_CALL.1));
         }
-        // Section 14.2: one of theirs at a time; and one of ours has the way.
+        // Section 14.2: only one change of the caller at a time. One of ours comes first.
         if session.change.is_some() || session.awaits_answer {
             return Err(pending());
         }
@@ -227,7 +233,7 @@ impl Calls {
         Ok(offer)
     }
 
-    /// Hands an offer to the app, unless it says nothing new.
+    /// Passes an offer to the app, unless it is only a refresh.
     fn offered(&mut self, index: usize, offer: Option<Offer>, cx: &mut Cx<'_>) {
         let session = &self.sessions[index];
         let uuid = session.uuid;
@@ -247,18 +253,24 @@ impl Calls {
         if let Some(answer) = answer.filter(|answer| !answer.body.is_empty()) {
             return self.accept_change(call, Some(answer), cx);
         }
-        match session.change.take() {
+        let change = session.change.take();
+        self.refuse_change(change, 488, "Not Acceptable Here", cx);
+        true
+    }
+
+    /// Refuses an offer of the caller that waits for the app.
+    fn refuse_change(&mut self, change: Option<Change>, code: u16, phrase: &'static str, cx: &mut Cx<'_>) {
+        match change {
             Some(Change::Invite(key)) => {
                 if let Some(index) = self.invitations.iter().position(|known| known.key == key && known.is_open()) {
-                    self.refuse_at(index, 488, "Not Acceptable Here", &[], cx);
+                    self.refuse_at(index, code, phrase, &[], cx);
                 }
             }
-            Some(Change::Update { key, way, request, .. }) => {
-                self.answer_request(way, Some(key), &request, 488, "Not Acceptable Here", &[], cx);
+            Some(Change::Update { key, destination, request, .. }) => {
+                self.answer_request(destination, Some(key), &request, code, phrase, &[], cx);
             }
             None => {}
         }
-        true
     }
 
     fn accept_change(&mut self, call: Uuid, answer: Option<Answer>, cx: &mut Cx<'_>) -> bool {
@@ -272,7 +284,7 @@ impl Calls {
             },
         };
         let offer = body::description(&request).ok().flatten();
-        // RFC 4028 section 7.4: what does not ask for a timer ends the one that there was.
+        // RFC 4028 section 7.4: a request that asks for no timer ends the present one.
         let timer = SessionTimer::asked(&request, cx.now.boot).ok().flatten();
         let headers = timer.as_ref().map(SessionTimer::agreement).unwrap_or_default();
         match change {
@@ -285,7 +297,7 @@ impl Calls {
                 }
                 self.sessions[at].awaits_answer = offer.is_none();
             }
-            Change::Update { key, way, request, .. } => {
+            Change::Update { key, destination, request, .. } => {
                 let session = &self.sessions[at];
                 let contact = self.contact_of(&session.account, session.dialog.is_secure(), cx);
                 let Some(contact) = contact else { return false };
@@ -300,12 +312,12 @@ impl Calls {
                     builder = builder.body(&answer.content_type, &answer.body);
                 }
                 let Ok(bytes) = builder.finish() else {
-                    self.answer_request(way, Some(key), &request, 488, "Not Acceptable Here", &[], cx);
+                    self.answer_request(destination, Some(key), &request, 488, "Not Acceptable Here", &[], cx);
                     return false;
                 };
                 self.answers.keep(key, bytes.clone(), cx.now.boot);
-                match cx.way(&self.sessions[at].account, way) {
-                    Some(way) => cx.outbox.transmit(way, bytes),
+                match cx.destination(&self.sessions[at].account, destination) {
+                    Some(destination) => cx.outbox.transmit(destination, bytes),
                     None => cx.outbox.discard(Discard::DeadFlow),
                 }
             }
@@ -321,7 +333,7 @@ impl Calls {
         true
     }
 
-    /// Whether a request is an UPDATE that the app still thinks about.
+    /// Whether a request is an UPDATE, or one for the app, that still waits for the app.
     pub(crate) fn is_pondered(&self, key: &TransactionKey) -> bool {
         self.sessions.iter().any(|session| {
             matches!(&session.change, Some(Change::Update { key: of, .. }) if of == key)

@@ -6,26 +6,32 @@ use super::invite::caller;
 use super::uas::TransactionKey;
 use super::{Calls, Cx};
 use crate::event::{Caller, Discard, Event};
-use crate::outbox::Way;
+use crate::outbox::Destination;
 use crate::redact::Secret;
 use crate::sip::{Message, NameAddr};
 
-/// Messages remembered, so that one that comes again is told once.
+/// How many messages are remembered, so that the app gets a repeated one only once.
 const MAX_TOLD: usize = 64;
 
 impl Calls {
-    pub(crate) fn handle_chat(&mut self, way: Way, key: Option<TransactionKey>, request: &Message, cx: &mut Cx<'_>) {
-        let Some(account) = addressee(way, request, cx) else {
+    pub(crate) fn handle_chat(
+        &mut self,
+        destination: Destination,
+        key: Option<TransactionKey>,
+        request: &Message,
+        cx: &mut Cx<'_>,
+    ) {
+        let Some(account) = addressee(destination, request, cx) else {
             return cx.outbox.discard(Discard::DeadFlow);
         };
         if cx.accounts.is_leaving(&account) {
-            return self.answer_request(way, key, request, 480, "Temporarily Unavailable", &[], cx);
+            return self.answer_request(destination, key, request, 480, "Temporarily Unavailable", &[], cx);
         }
         let Some(text) = Text::read(request) else {
             let accept = [("Accept", "text/plain, message/cpim")];
-            return self.answer_request(way, key, request, 415, "Unsupported Media Type", &accept, cx);
+            return self.answer_request(destination, key, request, 415, "Unsupported Media Type", &accept, cx);
         };
-        self.answer_request(way, key, request, 200, "OK", &[], cx);
+        self.answer_request(destination, key, request, 200, "OK", &[], cx);
         let call_id = request.call_id().unwrap_or_default().to_owned();
         let name = format!("{call_id} {} {account}", request.cseq().map_or(0, |cseq| cseq.seq));
         if self.chats.contains(&name) {
@@ -57,7 +63,7 @@ struct Text {
 }
 
 impl Text {
-    /// Returns `None` for a type that is not read.
+    /// Returns `None` for an unknown type.
     fn read(request: &Message) -> Option<Self> {
         let content_type = request.header("Content-Type").unwrap_or("text/plain").to_owned();
         let encoded =
@@ -93,7 +99,7 @@ impl Text {
             let shown = crate::payload::shown_name;
             Some(Caller { uri: shown(from.uri)?, display_name: from.display_name().as_deref().and_then(shown) })
         });
-        // The prefix of RFC 5438's namespace is free to choose; "imdn" is what all choose.
+        // The prefix for RFC 5438's namespace may be any, but everybody uses "imdn".
         let id = field(envelope, "imdn.Message-ID").map(str::to_owned);
         Some(Self {
             from: from.unwrap_or(self.from),
@@ -105,8 +111,8 @@ impl Text {
     }
 }
 
-/// Text in UTF-8 or, if it says so or is none, in Latin-1; as everywhere, that is Windows' form of it, which has signs where
-/// Latin-1 has controls.
+/// Reads text as UTF-8. It is Latin-1 if the type says so, or if it is not UTF-8. Latin-1 here means Windows' form of
+/// it, as everywhere, which has signs where Latin-1 has control characters.
 fn decoded(content_type: &str, content: &[u8]) -> String {
     let params = content_type.split_once(';').map_or("", |(_, params)| params).to_ascii_lowercase();
     let latin = ["iso-8859-1", "iso8859-1", "latin1", "windows-1252"].iter().any(|name| params.contains(name));

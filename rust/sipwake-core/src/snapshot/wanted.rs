@@ -11,18 +11,18 @@ use crate::push::PushToken;
 
 /// What the app wants of its token.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum TokenWish {
-    /// There is none yet.
+pub(crate) enum WantedToken {
+    /// There is no token yet.
     #[default]
     NoneYet,
-    /// Push to it.
+    /// The server should push to it.
     Bind(PushToken),
-    /// Do not push any longer; the token that was bound.
+    /// The server should no longer push. This is the token that was bound.
     Unbind(Option<PushToken>),
 }
 
-impl TokenWish {
-    /// The token that is bound, or was.
+impl WantedToken {
+    /// The token that is bound, or was bound last.
     pub(crate) fn last(&self) -> Option<&PushToken> {
         match self {
             Self::NoneYet => None,
@@ -35,20 +35,20 @@ impl TokenWish {
 /// The user does not want to be disturbed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Quiet {
-    /// Wall time, in seconds since 1970, at which that is over; [`u64::MAX`]: when the user says so.
+    /// Wall time, in seconds since 1970, at which that is over. [`u64::MAX`] means: when the user says so.
     pub(crate) until: u64,
-    /// Wall time at which it was asked for.
+    /// Wall time at which the app asked for it.
     pub(crate) since: u64,
-    /// What is wanted of the token then.
-    pub(crate) then: TokenWish,
-    /// When it is over, in boot time.
+    /// What is wanted of the token after that.
+    pub(crate) then: WantedToken,
+    /// Boot time at which it is over.
     #[serde(skip)]
     pub(crate) over_at: Option<Duration>,
 }
 
 impl Quiet {
-    /// Looks at the clock. Returns whether the record has changed: a clock that was set to before the beginning was wrong then, or is
-    /// now, so that what counts from here on is how long it was to be.
+    /// Looks at the clock. Returns whether the record has changed. If the wall time is before the beginning, the clock
+    /// was wrong then or is wrong now. From here on the length of the time counts.
     pub(crate) fn look_at_clock(&mut self, now: Now) -> bool {
         let wall = now.wall.as_secs();
         let moved = self.until != u64::MAX && wall < self.since;

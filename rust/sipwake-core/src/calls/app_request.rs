@@ -1,4 +1,4 @@
-//! What a caller asks inside a call and only the app can do: INFO (RFC 6086, digits among them) and REFER (RFC 3515).
+//! What a caller asks inside a call and only the app can do: INFO (RFC 6086, such as digits) and REFER (RFC 3515).
 
 use std::time::Duration;
 
@@ -9,33 +9,33 @@ use super::uas::TransactionKey;
 use super::{Calls, Cx};
 use crate::digest::Challenged;
 use crate::event::{CallChange, CallRequest, RequestKind};
-use crate::outbox::Way;
+use crate::outbox::Destination;
 use crate::payload::shown_name;
 use crate::sip::{ALLOW, ALLOW_IN_CALL, Message, Method, NameAddr};
 
-/// How long the app may think, well below the 32 seconds after which the caller takes it for lost.
+/// How long the app may take. The caller gives up after 32 seconds, so this is well below.
 const ANSWER_WINDOW: Duration = Duration::from_secs(10);
-/// Requests of one call that wait for the app at once.
+/// How many requests of one call may wait for the app at once.
 const MAX_ASKED: usize = 8;
-/// A longer digit than this is none.
+/// The longest digit, in milliseconds.
 const MAX_DIGIT: u64 = 60_000;
 
 /// A request that waits for the app's response.
 #[derive(Debug)]
-pub(crate) struct Asked {
+pub(crate) struct AppRequest {
     id: u64,
-    way: Way,
+    destination: Destination,
     key: TransactionKey,
     request: Box<Message>,
     until: Duration,
 }
 
-impl Asked {
-    pub(super) fn new(way: Way, key: TransactionKey, request: &Message) -> Self {
-        Self { id: 0, way, key, request: Box::new(request.clone()), until: Duration::ZERO }
+impl AppRequest {
+    pub(super) fn new(destination: Destination, key: TransactionKey, request: &Message) -> Self {
+        Self { id: 0, destination, key, request: Box::new(request.clone()), until: Duration::ZERO }
     }
 
-    /// How much memory it takes, in bytes.
+    /// Its size in memory, in bytes.
     pub(super) fn size(&self) -> usize {
         self.key.size() + self.request.size() + size_of::<Self>()
     }
@@ -58,13 +58,13 @@ impl Calls {
         self.takes_requests = take;
     }
 
-    /// The methods that are taken in a call.
+    /// The methods that are supported in a call.
     pub(super) fn allow(&self) -> &'static str {
         if self.takes_requests { ALLOW_IN_CALL } else { ALLOW }
     }
 
-    /// Tells the app of a request, and lets it answer if it wants to.
-    pub(super) fn ask_app(&mut self, index: usize, mut asked: Asked, cx: &mut Cx<'_>) {
+    /// Tells the app about a request, which it may respond to.
+    pub(super) fn ask_app(&mut self, index: usize, mut asked: AppRequest, cx: &mut Cx<'_>) {
         let Some(kind) = kind(&asked.request) else { return self.answer_asked(&asked, Some(400), cx) };
         self.requests += 1;
         let session = &mut self.sessions[index];
@@ -79,8 +79,8 @@ impl Calls {
         self.tell_call(uuid, CallChange::Asked(CallRequest { id, awaits_response: waits, kind }), cx);
     }
 
-    /// Answers a request; without a status as one that nobody here takes.
-    pub(super) fn answer_asked(&mut self, asked: &Asked, status: Option<u16>, cx: &mut Cx<'_>) {
+    /// Sends the response to a request. Without a status, it says that the request is not supported.
+    pub(super) fn answer_asked(&mut self, asked: &AppRequest, status: Option<u16>, cx: &mut Cx<'_>) {
         let refers = asked.request.method() == Some(&Method::Refer);
         let (code, phrase, extra): (u16, &str, &[(&str, &str)]) = match status {
             None if refers => (405, "Method Not Allowed", &[("Allow", ALLOW)]),
@@ -92,16 +92,16 @@ impl Calls {
             Some(status @ 300..=699) => (status, super::phrase(status), &[]),
             Some(_) => (500, "Server Internal Error", &[]),
         };
-        // RFC 4488: who wants no subscription hears that there is none.
+        // RFC 4488: a caller that wants no subscription is told that there is none.
         let unsubscribed = asked.request.header("Refer-Sub").is_some_and(|value| value.trim().starts_with("false"));
         let extra = if code == 202 && unsubscribed { &[("Refer-Sub", "false")][..] } else { extra };
-        self.answer_request(asked.way, Some(asked.key.clone()), &asked.request, code, phrase, extra, cx);
+        self.answer_request(asked.destination, Some(asked.key.clone()), &asked.request, code, phrase, extra, cx);
         if code == 202 && !unsubscribed {
             self.notify_referrer(&asked.request, cx);
         }
     }
 
-    /// RFC 3515 section 2.4.4: a NOTIFY at once. It says that we try, and that nothing else will follow.
+    /// RFC 3515 section 2.4.4: a NOTIFY at once. It says that we try, and that no other one will follow.
     fn notify_referrer(&mut self, refer: &Message, cx: &mut Cx<'_>) {
         let of = self.sessions.iter().position(|session| session.dialog.has(refer) && session.request.is_none());
         let Some(index) = of.filter(|index| !self.sessions[*index].is_leaving()) else { return };
@@ -113,10 +113,10 @@ impl Calls {
         self.send_request(index, &Method::Notify, headers, Challenged::default(), cx);
     }
 
-    /// What the app did not answer in time is refused.
+    /// Refuses the requests that the app did not answer in time.
     pub(super) fn expire_asked(&mut self, call: Uuid, cx: &mut Cx<'_>) {
         let Some(session) = self.sessions_of(call) else { return };
-        let due = |asked: &Asked| cx.now.boot >= asked.until;
+        let due = |asked: &AppRequest| cx.now.boot >= asked.until;
         let late = session.asked.iter().take_while(|asked| due(asked)).count();
         for asked in session.asked.drain(..late).collect::<Vec<_>>() {
             self.answer_asked(&asked, None, cx);
@@ -124,7 +124,7 @@ impl Calls {
     }
 }
 
-/// What an INFO or REFER asks for; `None` for a REFER that names nobody.
+/// What an INFO or REFER asks for. `None` for a REFER that names nobody.
 //
 // Refer-To  =  ("Refer-To" / "r") HCOLON ( name-addr / addr-spec ) * (SEMI generic-param)          (RFC 3515)
 fn kind(request: &Message) -> Option<RequestKind> {
@@ -142,7 +142,7 @@ fn kind(request: &Message) -> Option<RequestKind> {
     }))
 }
 
-/// A digit in the two forms that there are: `Signal=5` and `Duration=160` in lines of `application/dtmf-relay`, or the digit
+/// A digit in one of its two forms: `Signal=5` and `Duration=160` in lines of `application/dtmf-relay`, or the digit
 /// alone in `application/dtmf`.
 fn digit(content_type: &str, body: &[u8]) -> Option<RequestKind> {
     let kind = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
@@ -156,7 +156,7 @@ fn digit(content_type: &str, body: &[u8]) -> Option<RequestKind> {
         "application/dtmf" => (field("Signal").unwrap_or(text.trim()), None),
         _ => return None,
     };
-    // By number, as RFC 2833 has them, or as themselves.
+    // Either the number from RFC 2833, or the character itself.
     let digit = match signal {
         "10" => '*',
         "11" => '#',

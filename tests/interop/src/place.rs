@@ -76,18 +76,22 @@ impl Place<'_> {
     }
 }
 
-/// Plays a scene over every transport at the same time, each with a user of its own at one server.
+/// Plays a scene over every transport at the same time, each with a user of its own.
+///
+/// Connections with and without TLS are at a server each. They go to different ports of it, so the system may give two of
+/// them the same local port, and Kamailio finds a connection by the address of the phone alone.
 ///
 /// # Panics
-/// When the server does not start, and when the scene panics.
+/// When a server does not start, and when the scene panics.
 pub async fn over_every_transport(scene: impl AsyncFn(Place<'_>)) {
-    let Some(server) = Kamailio::start(Algorithm::Sha256).await else { return };
-    let at = |user, transport| scene(Place { server: &server, user, transport });
+    let (clear, secure) = tokio::join!(Kamailio::start(Algorithm::Sha256), Kamailio::start(Algorithm::Sha256));
+    let (Some(clear), Some(secure)) = (clear, secure) else { return };
+    let at = |server, user, transport| scene(Place { server, user, transport });
     tokio::join!(
-        at("udp", Transport::Udp),
-        at("tcp", Transport::Tcp),
-        at("tls", Transport::Tls),
-        at("ws", Transport::Ws),
-        at("wss", Transport::Wss),
+        at(&clear, "udp", Transport::Udp),
+        at(&clear, "tcp", Transport::Tcp),
+        at(&clear, "ws", Transport::Ws),
+        at(&secure, "tls", Transport::Tls),
+        at(&secure, "wss", Transport::Wss),
     );
 }

@@ -97,10 +97,10 @@ async fn the_app_answers_a_hold_by_update_and_its_end() {
     .await;
 }
 
-/// This many calls in a row over each of some transports.
+/// This many calls in a row over each of some transports, each at a server of its own.
 async fn calls_in_a_row(places: [(&str, Transport); 2], count: usize) {
-    let Some(server) = Kamailio::start(Algorithm::Sha256).await else { return };
     let row = async |(user, transport)| {
+        let Some(server) = Kamailio::start(Algorithm::Sha256).await else { return };
         let place = Place { server: &server, user, transport };
         let mut phone = place.phone().await;
         let Some(caller) = place.called_often("talk.xml", count) else { return };
@@ -109,10 +109,10 @@ async fn calls_in_a_row(places: [(&str, Transport); 2], count: usize) {
         }
         caller.succeed().await;
         phone.leave(count).await;
+        server.rests().await;
     };
     let [one, other] = places;
     tokio::join!(row(one), row(other));
-    server.rests().await;
 }
 
 #[tokio::test]

@@ -239,6 +239,8 @@ each_fault!(
     tcp Tcp: after_a_closed_port Fault::Closed, after_silence Fault::Silent, after_a_503 Fault::Answers(503),
         after_a_408 Fault::Answers(408), after_it_hung_up Fault::HangsUp, after_a_100_only Fault::Answers(100),
         after_a_banner Fault::Says("SSH-2.0-x\r\n"), after_half_a_response Fault::Says("SIP/2.0 200 OK\r\nVia: SIP/2"),
+        after_half_a_body Fault::Says("SIP/2.0 200 OK\r\nContent-Length: 9\r\n\r\nhalf"),
+        after_100_and_half_a_body Fault::Says("SIP/2.0 100 Trying\r\n\r\nSIP/2.0 503 Busy\r\nl : 3\r\n\r\n"),
         after_a_status_line Fault::Says("SIP/2.0 401 Unauthorized\r\n"), after_a_keep_alive Fault::Says("\r\n");
     tls Tls: after_a_closed_port Fault::Closed, after_silence Fault::Silent, after_a_503 Fault::Answers(503),
         after_it_hung_up Fault::HangsUp;

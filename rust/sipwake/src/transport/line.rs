@@ -18,8 +18,8 @@ const PROCEEDING: Duration = Duration::from_secs(6);
 const START: &[u8] = b"SIP/2.0 ";
 /// How the head of a response ends. Some servers forget the CRs.
 const HEAD_ENDS: [&[u8]; 2] = [b"\r\n\r\n", b"\n\n"];
-/// The longest head of a response that is waited for.
-const MAX_HEAD: usize = 8192;
+/// The longest response that is waited for.
+const MAX_RESPONSE: usize = 8192;
 /// How the first line of a request ends.
 const END: &[u8] = b" SIP/2.0\r\n";
 
@@ -43,7 +43,7 @@ struct Asked {
     since: Instant,
     /// It has had a provisional one.
     proceeding: bool,
-    /// The end of the last piece of a stream, where a response may have begun, or the response's head as far as it has come.
+    /// The end of the last piece of a stream, where a response may have begun, or the response as far as it has come.
     tail: Vec<u8>,
 }
 
@@ -80,10 +80,8 @@ impl Line {
             return;
         }
         // A server may stop in the middle of its response.
-        let begun = seen.windows(START.len()).rposition(|part| part == START).map(|at| &seen[at..]);
-        let is_whole = |head: &[u8]| HEAD_ENDS.iter().any(|end| head.windows(end.len()).any(|part| part == *end));
-        if let Some(head) = begun.filter(|head| self.is_stream && head.len() < MAX_HEAD && !is_whole(head)) {
-            asked.tail = head.to_vec();
+        if let Some(begun) = unfinished(&seen).filter(|begun| self.is_stream && begun.len() < MAX_RESPONSE) {
+            asked.tail = begun.to_vec();
             return;
         }
         self.heard.store(true, Ordering::Relaxed);
@@ -133,5 +131,57 @@ impl Line {
 
     fn asked(&self) -> std::sync::MutexGuard<'_, Option<Asked>> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The response that has begun and is not whole, if there is one.
+fn unfinished(mut seen: &[u8]) -> Option<&[u8]> {
+    while let Some(at) = find(seen, START) {
+        seen = &seen[at..];
+        let Some(length) = length(seen).filter(|length| *length <= seen.len()) else { return Some(seen) };
+        seen = &seen[length..];
+    }
+    None
+}
+
+/// How long a response is with its body. `None` if its head is not whole.
+fn length(response: &[u8]) -> Option<usize> {
+    let ends = HEAD_ENDS.iter().filter_map(|end| Some(find(response, end)? + end.len()));
+    let head = ends.min()?;
+    let of_body = |line: &[u8]| {
+        let (name, value) = std::str::from_utf8(line).ok()?.split_once(':')?;
+        let name = name.trim_end();
+        let says = name.eq_ignore_ascii_case("Content-Length") || name.eq_ignore_ascii_case("l");
+        value.trim().parse::<usize>().ok().filter(|_| says)
+    };
+    let body = response[..head].split(|byte| *byte == b'\n').find_map(of_body);
+    Some(head.saturating_add(body.unwrap_or_default()))
+}
+
+fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
+    bytes.windows(wanted.len()).position(|part| part == wanted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::unfinished;
+
+    #[test]
+    fn a_response_is_whole_with_its_body_only() {
+        let whole =
+            ["SIP/2.0 200 OK\r\n\r\n", "SIP/2.0 200 OK\nContent-Length: 3\n\nabc", "SIP/2.0 200 OK\r\nl:0\r\n\r\n\r\n"];
+        for text in whole {
+            assert_eq!(unfinished(text.as_bytes()), None, "{text:?}");
+        }
+        let named = "SIP/2.0 200 OK\r\nContent-Length: 24\r\n\r\nSIP/2.0 486 Busy\r\nWarni: 1";
+        assert_eq!(unfinished(named.as_bytes()), None, "a response inside a body is no response");
+        for rest in ["SIP/2.0 ", "SIP/2.0 503 x\r\n", "SIP/2.0 200 OK\r\nCONTENT-LENGTH : 9\r\n\r\nhalf"] {
+            for before in ["", "\r\n\r\n", "SIP/2.0 100 Trying\r\nl: 2\r\n\r\nab"] {
+                let seen = [before, rest].concat();
+                assert_eq!(unfinished(seen.as_bytes()), Some(rest.as_bytes()), "{seen:?}");
+            }
+        }
+        let vast = format!("SIP/2.0 200 OK\r\nl: {}\r\n\r\n", usize::MAX);
+        assert_eq!(unfinished(vast.as_bytes()), Some(vast.as_bytes()));
     }
 }

@@ -44,6 +44,8 @@ pub(super) struct Left {
     since: Option<Duration>,
     /// How many more of our Contacts this gateway was asked to remove, because it listed them after a removal.
     cleanups: u8,
+    /// What a gateway has said in this round instead of removing its binding.
+    refusal: Option<Failure>,
     there: Binding,
 }
 
@@ -160,6 +162,7 @@ impl Registration {
             waits_until: Duration::ZERO,
             since: None,
             cleanups: 0,
+            refusal: None,
             there: Binding::left(),
         };
         self.left = known.then(|| Box::new(begun()));
@@ -246,11 +249,11 @@ impl Registration {
             return left.begin_turn(turn, now.boot);
         }
         left.round += 1;
+        let failure = left.refusal.take().unwrap_or(Failure::TimedOut);
         let later = (self.life == Life::Gone && named).then_some(LATER);
         let wait = ROUNDS.get(left.round).copied().or(later).filter(|_| known > 0);
         if left.round >= ROUNDS.len() && wait.is_some() {
-            log::info!("{}: a left gateway does not respond; its log-out continues", self.key);
-            let failure = Failure::TimedOut;
+            log::info!("{}: a left gateway: {failure}; its log-out continues", self.key);
             outbox.tell(Event::RegistrationFailed { account: self.key.clone(), failure, retry_in: wait });
         }
         match wait {
@@ -411,7 +414,10 @@ impl Registration {
                 }
                 self.told_left("refused", flows, outbox, now);
             }
-            Outcome::Refused { .. } => self.give_left_up(flows, outbox, now),
+            Outcome::Refused { failure, .. } => {
+                left.refusal = Some(failure);
+                self.give_left_up(flows, outbox, now);
+            }
             Outcome::Denied(failure) => self.denied_left(failure, flows, outbox, now),
         }
         true

@@ -18,6 +18,8 @@ const JUDGED: u64 = 1000 * SECOND;
 /// A gateway that refuses with a 403 is asked again ten minutes later, and then twenty minutes later. By then it has accepted the removal
 /// of each of two Contacts.
 const REFUSED: u64 = (600 + 1200) * SECOND;
+/// The same after a log-out, whose rounds come each hour after the third.
+const REFUSED_GOOD_BYE: u64 = 2 * 3600 * SECOND;
 /// How long after a new token is bound the gateway in use may still push to the former one.
 const LINGERS: u64 = 150 * SECOND;
 /// RFC 3261 18.1.1.
@@ -115,11 +117,13 @@ impl World<'_> {
         let questions = |contact: &crate::wire::Contact| {
             contact.uri.contains(";pn-provider") && contact.pn("pn-prid").is_empty() && contact.expires().is_none()
         };
+        if !removes {
+            self.servers[gateway].confirm(&phone::user(index), wire.branch());
+        }
         if !removes && wire.contacts().iter().any(questions) {
             return;
         }
         if !removes {
-            self.servers[gateway].confirm(&phone::user(index), wire.branch());
             self.token_bound[index] = Some(self.at);
             self.later(LINGERS, Due::JudgeToken(index));
         }
@@ -132,7 +136,7 @@ impl World<'_> {
             let troubled = (0..self.servers.len()).filter(|gateway| self.servers[*gateway].is_troubled());
             holding.occasion = Some((self.at, troubled.fold(0, |bits, gateway| bits | 1 << gateway)));
             holding.process = process;
-            self.later(self.judged(), Due::Judge(index));
+            self.later(self.judged(index), Due::Judge(index));
         }
         if !removes && self.holdings[index].home.replace(gateway) != Some(gateway) {
             self.servers[gateway].give_up_unknown(&phone::user(index));
@@ -145,7 +149,7 @@ impl World<'_> {
         for index in 0..self.holdings.len() {
             if let Some((since, _)) = &mut self.holdings[index].occasion {
                 *since = at;
-                self.later(self.judged(), Due::Judge(index));
+                self.later(self.judged(index), Due::Judge(index));
             }
         }
     }
@@ -182,17 +186,17 @@ impl World<'_> {
         }
     }
 
-    /// How long after an event a left gateway must hold nothing. Each gateway that refuses is asked again ten minutes later, and they are
-    /// asked one after the other.
-    fn judged(&self) -> u64 {
+    /// How long after an event a left gateway must hold nothing. Each gateway that refuses is asked again later, and they are asked one
+    /// after the other.
+    fn judged(&self, index: usize) -> u64 {
         let refusing = if self.setting.has(Habit::ForbiddenAtTimes) { self.servers.len() as u64 - 1 } else { 0 };
-        JUDGED + refusing * REFUSED
+        JUDGED + refusing * if self.phone.apps[index].logged_in { REFUSED } else { REFUSED_GOOD_BYE }
     }
 
     /// A left gateway that could be reached since holds nothing.
     pub(super) fn judge_holding(&mut self, index: usize) {
         let (user, app, holding) = (phone::user(index), &self.phone.apps[index], self.holdings[index].clone());
-        let judged = self.judged();
+        let judged = self.judged(index);
         let Some((since, troubled)) = holding.occasion.filter(|(since, _)| since + judged <= self.at) else { return };
         let latest = since + HEARD_BY;
         if app.excused || self.cut_until > latest || self.phone.asleep_until > latest || self.is_shut() {

@@ -109,7 +109,7 @@ impl World<'_> {
                     );
                     // The registration in use goes before a request to a left gateway.
                     final_answer = !seen.is_aside(flow);
-                    seen.refusals += u32::from(refused);
+                    seen.refusals += u32::from(refused && !seen.is_aside(flow));
                     if !seen.is_aside(flow)
                         && let Some(nonce) =
                             Some(digest_param(wire.one("www-authenticate").trim_start_matches("Digest "), "nonce"))

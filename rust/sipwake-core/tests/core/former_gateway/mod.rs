@@ -10,6 +10,7 @@ use sipwake_core::snapshot::REMOVALS;
 
 use crate::support::{CHALLENGE, Sent, Stage, account, fcm, mpush, push_config, response, rfc8599, seconds};
 
+mod queried;
 mod read_late;
 mod replaced;
 mod several;
@@ -344,6 +345,31 @@ fn a_log_out_at_a_left_gateway_that_stays_down_is_tried_for_thirty_days() {
     stage.sent.clear();
     stage.advance(seconds(86_400));
     stage.silent();
+}
+
+#[test]
+fn a_log_out_that_a_left_gateway_refuses_for_now_goes_on_and_says_why() {
+    let mut stage = two_gateways(Transport::Tcp);
+    failed_over(&mut stage);
+    stage.one();
+    stage.log_out();
+    let removal = stage.one();
+    stage.reply(&removal, 200, &[]);
+    let mut asked = 0;
+    while stage.failures().is_empty() {
+        stage.advance(seconds(10));
+        while let Some(removal) = stage.sent.pop_front() {
+            asked += 1;
+            assert!(asked <= 3, "{removal:?}");
+            stage.reply(&removal, 403, &[]);
+        }
+    }
+    let [(failure, Some(_))] = &stage.failures()[..] else { panic!("{:?}", stage.failures()) };
+    assert!(matches!(failure, Failure::Answered { code: 403, .. }), "{failure:?}");
+    stage.advance(seconds(3600));
+    let again = stage.one();
+    stage.reply(&again, 200, &[]);
+    assert!(stage.is_logged_out());
 }
 
 #[test]

@@ -436,6 +436,25 @@ impl Registrant {
         }
     }
 
+    /// One of several gateways accepted a capability query, and with it our Contact. If the account registers at another
+    /// one, it is removed where it is. Returns whether it was unknown.
+    pub(crate) fn remember_queried(&mut self, sent: &Sent, gateway: &str, listed: bool, now: Now) -> bool {
+        let known =
+            |bound: &ConfirmedBinding| bound.uri.expose() == sent.uri && bound.gateway.as_deref() == Some(gateway);
+        if self.account.hops().len() == 1 || self.memory.bound.iter().chain(&self.memory.left).any(known) {
+            return false;
+        }
+        if self.memory.left.len() >= MAX_LEFT {
+            // It gets no pushes, and those that it would displace do.
+            self.memory.lost = true;
+            return false;
+        }
+        let Some(mut bound) = sent.bound(now) else { return false };
+        (bound.gateway, bound.listed) = (Some(gateway.into()), listed);
+        self.memory.left.push(bound);
+        true
+    }
+
     /// The server has refused to take back what was said for the binding before this REGISTER. It is asked again later.
     /// Returns whether there is such a binding.
     pub(crate) fn remember_refused(

@@ -121,6 +121,13 @@ impl Registration {
         }
         match sent.purpose() {
             Purpose::Query(_) => {
+                let lists_it = self.who.ours(message, &listed, &sent).is_some();
+                if let Some(gateway) = self.gateway_in_use()
+                    && self.who.remember_queried(&sent, &gateway, lists_it, now)
+                    && self.left.is_none()
+                {
+                    self.take_up_left(false);
+                }
                 self.save(outbox, Durability::Progress);
                 return self.queried(code, message, outbox);
             }

@@ -565,6 +565,7 @@ impl Registration {
             self.due.insert(Due::Binding);
             return;
         }
+        self.note_gateway_move(bound, unnamed, flows, outbox);
         self.life = Life::Idle;
         self.due.clear();
         self.who.memory_mut().former.clear();

@@ -2,16 +2,20 @@
 
 use std::time::Duration;
 
-/// Reads a time as Unix seconds, milliseconds, microseconds or nanoseconds, or as a date with a time (ISO 8601, RFC 5322
-/// and the forms of C, Java and JavaScript, in UTC if it names no zone). Returns the time since the Unix epoch. A time
-/// that is not between the years 2000 and 2200 is ignored.
+/// Reads a time as Unix seconds, milliseconds, microseconds or nanoseconds, or as a date with a time (ISO 8601, RFC 5322,
+/// RFC 850 and the forms of C, Java, JavaScript and .NET, in UTC if it names no zone). Returns the time since the Unix
+/// epoch. A time that is not between the years 2000 and 2200 is ignored.
 ///
 /// ```text
 /// 1785585570   1785585570.5   1785585570500   2026-08-01 11:59:30   2026-08-01T13:59:30.5+02:00   20260801T115930Z
 /// Sat, 01 Aug 2026 11:59:30 GMT   Sat Aug  1 13:59:30 CEST 2026   Sat Aug 01 2026 13:59:30 GMT+0200 (CEST)
+/// Saturday, 01-Aug-26 11:59:30 GMT   /Date(1785585570500+0200)/
 /// ```
 pub(super) fn since_epoch(text: &str) -> Option<Duration> {
     let text = text.trim_matches('"').trim();
+    // The zone behind it is for people: the number is in UTC.
+    let dot_net = text.trim_matches(['/', '\\']).strip_prefix("Date(");
+    let text = dot_net.and_then(|number| number.split(['+', '-', ')']).next()).unwrap_or(text);
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let number =
         whole.bytes().chain(fraction.bytes()).all(|byte| byte.is_ascii_digit()).then(|| whole.parse::<u64>().ok());
@@ -30,10 +34,23 @@ pub(super) fn since_epoch(text: &str) -> Option<Duration> {
     (946_684_800..7_258_118_400).contains(&time.as_secs()).then_some(time)
 }
 
-/// Reads a length of time in seconds, as FCM writes it (`20s`). Zero is about the delivery and says nothing.
+/// Reads a length of time in seconds, as FCM writes it (`20s`), or as ISO 8601 does (`PT1M30S`). Zero is about the
+/// delivery and says nothing.
 pub(super) fn length(text: &str) -> Option<Duration> {
-    let seconds = text.trim_end_matches(['s', 'S']).split('.').next()?.parse().ok().filter(|seconds| *seconds > 0)?;
-    Some(Duration::from_secs(seconds))
+    let seconds = match text.strip_prefix("PT") {
+        Some(parts) => parts.split_inclusive(char::is_alphabetic).try_fold(0_u64, |sum, part| {
+            let (number, unit) = part.split_at_checked(part.len().checked_sub(1)?)?;
+            let length = match unit {
+                "H" => 3600,
+                "M" => 60,
+                "S" => 1,
+                _ => return None,
+            };
+            number.split('.').next()?.parse::<u64>().ok()?.checked_mul(length)?.checked_add(sum)
+        })?,
+        None => text.trim_end_matches(['s', 'S']).split('.').next()?.trim().parse().ok()?,
+    };
+    Some(Duration::from_secs(seconds)).filter(|length| !length.is_zero())
 }
 
 fn date_and_time(text: &str) -> Option<Duration> {
@@ -60,11 +77,18 @@ fn date_in_words(text: &str) -> Option<Duration> {
     };
     let (mut year, mut month, mut day, mut time, mut zone) = (None, None, None, None, 0);
     let words = text.split('(').next()?.split([' ', ',', '\t']).filter(|word| !word.is_empty());
+    // RFC 850 writes `01-Aug-26`.
+    let split = |word: &str| word.split('-').count() == 3;
+    let words = words.flat_map(|word| word.split(if split(word) { '-' } else { ' ' }));
     for word in words {
         if let Ok(number) = word.parse::<u64>()
             && word.as_bytes()[0].is_ascii_digit()
         {
-            *(if word.len() <= 2 { &mut day } else { &mut year }) = Some(number);
+            match (word.len(), day) {
+                (..=2, None) => day = Some(number),
+                (..=2, Some(_)) => year = Some(2000 + number),
+                _ => year = Some(number),
+            }
         } else if word.contains(':') && time.is_none() {
             time = Some(time_of_day(word)?);
         } else if let Some(ahead) = offset(word) {
@@ -173,6 +197,10 @@ mod tests {
             "2026-08-01 11:59:30 UTC",
             "20260801T115930Z",
             "2026-08-01T11:59:30 UTC",
+            "Saturday, 01-Aug-26 11:59:30 GMT",
+            "Sat, 01-Aug-2026 13:59:30 +0200",
+            "/Date(1785585570000)/",
+            "\\/Date(1785585570000+0200)\\/",
         ] {
             assert_eq!(since_epoch(text), sent, "{text}");
         }
@@ -187,6 +215,19 @@ mod tests {
         ] {
             assert_eq!(since_epoch(text), Some(Duration::from_secs(seconds)), "{text}");
         }
+    }
+
+    #[test]
+    fn a_length_is_read_as_seconds_and_as_iso_8601_writes_it() {
+        let lengths = [("20", 20), ("20s", 20), ("20.5s", 20), ("20 s", 20), ("PT20S", 20), ("PT1M30.5S", 90)];
+        for (text, seconds) in lengths.into_iter().chain([("PT1H", 3600), ("PT2H1S", 7201)]) {
+            assert_eq!(length(text), Some(Duration::from_secs(seconds)), "{text}");
+        }
+        for text in ["", "0", "PT", "PT0S", "PTS", "PT1", "PT1D", "P1D", "PT-1S", "PTé", "PT99999999999999999999H", "s"]
+        {
+            assert_eq!(length(text), None, "{text}");
+        }
+        assert_eq!(length(&format!("PT{}H", u64::MAX)), None);
     }
 
     #[test]
@@ -208,6 +249,11 @@ mod tests {
             "2026-01-01T00:00:00 é",
             "99999999999999999999",
             "99999999999999999999-1-1 0:0:0",
+            "/Date()/",
+            "/Date(soon)/",
+            "Date(",
+            "Saturday, 01-Aug-26",
+            "01-02-03 11:59:30",
         ] {
             assert_eq!(since_epoch(text), None, "{text}");
         }

@@ -249,7 +249,9 @@ impl Registration {
             return left.begin_turn(turn, now.boot);
         }
         left.round += 1;
-        let failure = left.refusal.take().unwrap_or(Failure::TimedOut);
+        let refusal = left.refusal.take();
+        let is_there = refusal.is_some();
+        let failure = refusal.unwrap_or(Failure::TimedOut);
         let later = (self.life == Life::Gone && named).then_some(LATER);
         let wait = ROUNDS.get(left.round).copied().or(later).filter(|_| known > 0);
         if left.round >= ROUNDS.len() && wait.is_some() {
@@ -259,8 +261,9 @@ impl Registration {
         match wait {
             Some(wait) => left.begin_turn(0, now.boot + wait),
             None => {
-                // Only after the gateways were asked, because the wall clock may be wrong.
-                if left.restored && self.life != Life::Gone {
+                // Only after the gateways were asked, because the wall clock may be wrong, and only if they are silent: one
+                // that responds may list the binding later.
+                if left.restored && self.life != Life::Gone && !is_there {
                     let memory = self.who.memory_mut();
                     let before = memory.left.len();
                     memory.left.retain(|left| !is_over(left, now));

@@ -143,3 +143,29 @@ fn a_wall_clock_set_ahead_does_not_leave_the_binding_there() {
     grant(&mut stage, &second);
     taken_back(&mut stage, &first);
 }
+
+#[test]
+fn a_left_gateway_in_trouble_is_not_forgotten_when_its_binding_is_over_by_the_wall_clock() {
+    let mut before = two_gateways(Transport::Udp);
+    let first = before.register();
+    grant_for_long(&mut before, &first);
+    let second = moves_on(&mut before);
+    grant_for_long(&mut before, &second);
+    before.one();
+
+    let mut stage = killed(&before);
+    stage.local.set_port(6071);
+    let here = moves_on(&mut stage);
+    assert_eq!(last_opened(&stage), "b.example");
+    grant_for_long(&mut stage, &here);
+    stage.now.wall += seconds(400 * 86_400);
+    for wait in [60, 600, 600] {
+        let removal = stage.one();
+        assert_eq!((last_opened(&stage), removal.contact_uri()), ("a.example", first.contact_uri()));
+        stage.reply(&removal, 503, &[]);
+        stage.advance(seconds(wait));
+    }
+    let again = moves_on(&mut stage);
+    assert_eq!(last_opened(&stage), "a.example");
+    assert!(again.removed().contains(&first.contact_uri()), "{again:?}");
+}

@@ -228,7 +228,7 @@ impl<'a> Trusted<'a> {
 
     /// Whether the app names Mizutech's own gateway, or a server behind a gateway. Only Mizutech's gateways know that.
     pub(crate) fn names_mizutechs(&self) -> bool {
-        self.upper().next().is_some() || self.gateways().any(|host| plain_text(MIZUTECH_GATEWAY) == host)
+        self.upper().next().is_some() || self.gateways().any(|host| MIZUTECH_GATEWAY.split(':').next() == Some(&*host))
     }
 
     /// Whether `X-PIID` may go to a peer over this transport.
@@ -281,8 +281,12 @@ impl<'a> Trusted<'a> {
 }
 
 fn plain(host: &Host) -> String {
-    let text = host.to_string().to_ascii_lowercase();
-    text.strip_suffix('.').unwrap_or(&text).to_owned()
+    let mut text = host.to_string();
+    text.make_ascii_lowercase();
+    if text.ends_with('.') {
+        text.pop();
+    }
+    text
 }
 
 /// The host of a URI, of `host:port`, or of a plain host.

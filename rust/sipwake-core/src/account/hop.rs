@@ -132,14 +132,14 @@ impl Hop {
     /// then.
     pub(crate) fn name(&self) -> String {
         let port = self.port.map(|port| format!(":{port}")).unwrap_or_default();
-        let host = &self.host;
+        let host = self.host.to_string();
         match (self.transport, self.explicit_transport) {
             (Transport::Ws | Transport::Wss, _) => {
-                format!("{}://{host}{port}{}", self.transport.param(), self.path.as_deref().unwrap_or_default())
+                [self.transport.param(), "://", &host, &port, self.path.as_deref().unwrap_or_default()].concat()
             }
-            (Transport::Udp, false) => format!("sip:{host}{port}"),
-            (Transport::Tls, false) => format!("sips:{host}{port}"),
-            (transport, _) => format!("sip:{host}{port};transport={}", transport.param()),
+            (Transport::Udp, false) => ["sip:", &host, &port].concat(),
+            (Transport::Tls, false) => ["sips:", &host, &port].concat(),
+            (transport, _) => ["sip:", &host, &port, ";transport=", transport.param()].concat(),
         }
     }
 

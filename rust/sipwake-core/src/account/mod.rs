@@ -484,8 +484,8 @@ impl Account {
     /// Returns the user as a name-addr, for `From`.
     pub(crate) fn name_addr(&self) -> String {
         match &self.display_name {
-            Some(name) => format!("{} <{}>", quote(name), self.aor),
-            None => format!("<{}>", self.aor),
+            Some(name) => [&quote(name), " <", self.aor.as_str(), ">"].concat(),
+            None => ["<", self.aor.as_str(), ">"].concat(),
         }
     }
 }

@@ -484,9 +484,9 @@ impl Registration {
         }
         let WantedToken::Bind(token) = &memory.token else { return None };
         self.who.push().filter(|push| push.spoken_to_remove(memory.shown).contains(&Dialect::XMpush))?;
-        let base = self.contact_uri(flows)?;
+        let has_moved = |bound: &ConfirmedBinding| self.contact_uri(flows).is_some_and(|base| bound.base() != base);
         let outlives =
-            |bound: &&ConfirmedBinding| bound.token.as_ref().is_some_and(|old| old != token) && bound.base() != base;
+            |bound: &&ConfirmedBinding| bound.token.as_ref().is_some_and(|old| old != token) && has_moved(bound);
         // The gateway in use does not know the bindings of another one, unless they share a registrar.
         self.who.left_at(self.gateway_in_use().as_deref()).chain(&memory.bound).find(outlives)
     }
@@ -495,6 +495,9 @@ impl Registration {
     /// whether it is still there. It is removed first, in a request of its own.
     fn unseen(&self, flows: &Flows) -> Option<&ConfirmedBinding> {
         let memory = self.who.memory();
+        if !memory.separate_removal {
+            return None;
+        }
         let wanted = match &memory.token {
             WantedToken::Bind(token) => Some(token),
             WantedToken::Unbind(_) | WantedToken::NoneYet => None,
@@ -504,7 +507,7 @@ impl Registration {
         let here = memory.bound.iter().filter(|bound| bound.gateway == gateway.as_deref().map(Into::into));
         let other =
             |bound: &&ConfirmedBinding| !bound.listed && (bound.token.as_ref() != wanted || bound.base() != base);
-        here.chain(self.who.left_at(gateway.as_deref())).find(other).filter(|_| memory.separate_removal)
+        here.chain(self.who.left_at(gateway.as_deref())).find(other)
     }
 
     /// A leftover that the server lists, and that it does not remove in a request that binds something.

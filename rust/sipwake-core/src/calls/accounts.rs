@@ -8,7 +8,6 @@ use crate::digest::{Challenge, Challenged};
 use crate::event::FlowId;
 use crate::flows::{Flows, Up};
 use crate::outbox::{Destination, Outbox};
-use crate::push::PushToken;
 
 /// What calls need to know about the accounts.
 pub(crate) trait Accounts {
@@ -21,8 +20,9 @@ pub(crate) trait Accounts {
     /// Boot time since which the registrar knows where we are. `None` if it has to be told again.
     fn served_at(&self, account: &AccountKey) -> Option<Duration>;
 
-    /// All accounts, also those that are logging out.
-    fn all(&self, flows: &Flows) -> Vec<Known>;
+    /// The accounts that one token wakes together with this one, which is among them. Empty if it is alone. Also those
+    /// that are logging out.
+    fn woken_with(&self, account: &AccountKey, flows: &Flows) -> Vec<Known>;
 
     /// Whether the user has logged out.
     fn is_leaving(&self, account: &AccountKey) -> bool;
@@ -62,8 +62,6 @@ pub(crate) struct Known {
     pub(crate) aor: String,
     /// Our Contact URI on the flow in use.
     pub(crate) contact: Option<String>,
-    /// The token that its server pushes to.
-    pub(crate) token: Option<PushToken>,
 }
 
 /// What calls work with.

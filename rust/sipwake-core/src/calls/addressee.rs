@@ -11,21 +11,18 @@ use crate::sip::{Message, SipUri};
 /// to the account that registers first.
 pub(super) fn addressee(destination: Destination, request: &Message, cx: &Cx<'_>) -> Option<AccountKey> {
     let owner = cx.owner(destination.flow)?;
-    let all = cx.accounts.all(cx.flows);
-    let token = all.iter().find(|known| known.account == *owner).and_then(|known| known.token.as_ref());
-    let shares = |known: &&Known| token.is_some() && known.token.as_ref() == token;
-    let sharing: Vec<&Known> = all.iter().filter(shares).collect();
-    if sharing.len() < 2 {
+    let together = cx.accounts.woken_with(owner, cx.flows);
+    if together.is_empty() {
         return Some(owner.clone());
     }
     let to = request.to().and_then(|to| to.parsed());
-    let named = |known: &&&Known| aor(known).zip(to.as_ref()).is_some_and(|(aor, to)| is_of(&aor, to));
+    let named = |known: &&Known| aor(known).zip(to.as_ref()).is_some_and(|(aor, to)| is_of(&aor, to));
     let target = request.uri().and_then(SipUri::parse);
-    let reached = |known: &&&Known| {
+    let reached = |known: &&Known| {
         let ours = contact(known).zip(target.as_ref());
         ours.is_some_and(|(ours, uri)| is_of(&ours, uri) && ours.port == uri.port)
     };
-    let meant = sharing.iter().find(named).or_else(|| sharing.iter().find(reached));
+    let meant = together.iter().find(named).or_else(|| together.iter().find(reached));
     Some(meant.map_or(owner, |known| &known.account).clone())
 }
 

@@ -132,6 +132,9 @@ enum Form {
 impl Number {
     /// Reads digits with `+`, leading zeros, blanks, `-`, `.`, `/` and brackets.
     fn read(text: &str) -> Option<Self> {
+        if text.contains(char::is_alphabetic) {
+            return None;
+        }
         let plain = text.replace("(0)", "");
         let plain: String = plain.chars().filter(|c| !is_separator(*c)).collect();
         let (dialled, plus) = plain.strip_prefix('+').map_or((plain.as_str(), false), |rest| (rest, true));
@@ -170,7 +173,7 @@ fn national(digits: &str) -> String {
 }
 
 fn is_separator(c: char) -> bool {
-    c.is_whitespace() || "-./()[]\u{2010}\u{2011}\u{2012}\u{2013}".contains(c)
+    c.is_whitespace() || matches!(c, '-' | '.' | '/' | '(' | ')' | '[' | ']' | '\u{2010}'..='\u{2013}')
 }
 
 /// Whether the text says only that the caller is withheld.

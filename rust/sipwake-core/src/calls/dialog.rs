@@ -35,7 +35,7 @@ impl Dialog {
         }
         Some(Self {
             call_id: invite.call_id()?.to_owned(),
-            local: format!("{};tag={local_tag}", invite.header("To")?),
+            local: [invite.header("To")?, ";tag=", local_tag].concat(),
             remote: invite.header("From")?.to_owned(),
             local_tag: local_tag.to_owned(),
             remote_tag: invite.from()?.tag().map(str::to_owned),
@@ -149,9 +149,8 @@ impl Dialog {
 /// Record-Route, its Contact does.
 pub(crate) fn is_secure(invite: &Message) -> bool {
     let route = invite.values("Record-Route").next().and_then(NameAddr::parse).map(|route| route.uri);
-    let contacts = invite.contacts();
-    let next = route.or_else(|| contacts.first().filter(|contact| !contact.is_star()).map(|contact| contact.uri));
-    invite.uri().is_some_and(is_sips) || next.is_some_and(is_sips)
+    let contact = || invite.contacts().first().filter(|contact| !contact.is_star()).map(|contact| contact.uri);
+    invite.uri().is_some_and(is_sips) || route.or_else(contact).is_some_and(is_sips)
 }
 
 fn is_sips(uri: &str) -> bool {

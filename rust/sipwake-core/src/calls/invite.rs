@@ -48,10 +48,10 @@ impl Calls {
             return self.handle_invite_within(invitation, cx);
         }
         let account = addressee(destination, &invitation.request, cx).unwrap_or_else(|| invitation.account.clone());
-        if let Some(refusal) = self.refusal(&invitation, &account, cx) {
-            return self.refuse_new(invitation, &refusal, cx);
+        match self.admit(&invitation, &account, cx) {
+            Ok(offer) => self.ring(invitation, account, offer, cx),
+            Err(refusal) => self.refuse_new(invitation, &refusal, cx),
         }
-        self.ring(invitation, account, cx);
     }
 
     /// Makes room for an INVITE, and notes the account of the flow that it came on.
@@ -80,26 +80,24 @@ impl Calls {
         Some(Invitation::new(key, destination, account, request, tag, reliable))
     }
 
-    /// Why an INVITE is refused before it rings.
-    fn refusal(&self, invitation: &Invitation, account: &AccountKey, cx: &Cx<'_>) -> Option<Refusal> {
+    /// Returns the offer of an INVITE, or why the INVITE is refused before it rings.
+    fn admit(&self, invitation: &Invitation, account: &AccountKey, cx: &Cx<'_>) -> Result<Option<Offer>, Refusal> {
         let request = &invitation.request;
         let unknown = unknown_extensions(request);
         if !unknown.is_empty() {
-            return Some(Refusal::new(420, "Bad Extension").with("Unsupported", unknown));
+            return Err(Refusal::new(420, "Bad Extension").with("Unsupported", unknown));
         }
-        if request.contacts().is_empty() || request.check().is_err() {
-            return Some(Refusal::new(400, "Bad Request"));
+        if request.values("Contact").next().is_none() || request.check().is_err() {
+            return Err(Refusal::new(400, "Bad Request"));
         }
         if cx.accounts.is_leaving(&invitation.account) || cx.accounts.is_leaving(account) {
-            return Some(Refusal::new(480, "Temporarily Unavailable"));
+            return Err(Refusal::new(480, "Temporarily Unavailable"));
         }
         if self.merged(invitation).is_some_and(|index| cx.is_alive(self.invitations[index].destination)) {
-            return Some(Refusal::new(482, "Loop Detected"));
+            return Err(Refusal::new(482, "Loop Detected"));
         }
-        if SessionTimer::asked(request, cx.now.boot).is_err() {
-            return Some(too_brief());
-        }
-        body::description(request).err().map(Unreadable::refusal)
+        SessionTimer::asked(request, cx.now.boot).map_err(|_| too_brief())?;
+        body::description(request).map_err(Unreadable::refusal)
     }
 
     /// RFC 3261 8.2.2.2: the same request is ringing already, over another route.
@@ -107,7 +105,7 @@ impl Calls {
         self.invitations.iter().position(|known| known.is_open() && known.is_same_request(&invitation.request))
     }
 
-    fn ring(&mut self, mut invitation: Invitation, account: AccountKey, cx: &mut Cx<'_>) {
+    fn ring(&mut self, mut invitation: Invitation, account: AccountKey, offer: Option<Offer>, cx: &mut Cx<'_>) {
         // No 100 is sent. RFC 3261 17.2.1 does not want one if another response is sent within 200 ms. A 100 would also
         // keep the caller from sending its INVITE again, and only that makes up for a lost 180.
         let trusted = invitation.destination.to.is_none();
@@ -139,7 +137,6 @@ impl Calls {
         invitation.answer_by(cx.now.boot + rings.min(self.policy.ring_limit).max(Duration::from_secs(1)));
         invitation.purpose = Purpose::Ring(uuid);
         invitation.progress = self.policy.progress;
-        let offer = body::description(&invitation.request).ok().flatten();
         self.invitations.push(invitation);
         self.send_progress(self.invitations.len() - 1, cx);
         self.tell_invited(arrival, caller, offer, cx);
@@ -470,9 +467,10 @@ pub(crate) fn caller(request: &Message, trusted: bool) -> Caller {
     let asserted = all().next();
     let shown = |named: Option<NameAddr<'_>>| named.and_then(|named| shown_name(&named.display_name()?));
     // A name is not used if the caller's own network says that the caller is anonymous.
-    let withheld = from.is_some_and(|from| from.uri.to_ascii_lowercase().contains("anonymous"));
-    let name =
-        all().find_map(|named| shown(Some(named))).or_else(|| shown(from).filter(|_| asserted.is_none() || !withheld));
+    let withheld = || from.is_some_and(|from| from.uri.to_ascii_lowercase().contains("anonymous"));
+    let name = all()
+        .find_map(|named| shown(Some(named)))
+        .or_else(|| shown(from).filter(|_| asserted.is_none() || !withheld()));
     Caller { display_name: name, uri: asserted.or(from).and_then(|named| shown_name(named.uri)).unwrap_or_default() }
 }
 

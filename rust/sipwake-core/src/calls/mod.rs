@@ -627,8 +627,8 @@ impl Calls {
             uri = ["sips:", &rest.replace(";transport=tls", ";transport=tcp")].concat();
         }
         let purr = cx.accounts.purr(account).filter(|_| self.policy.mid_call_wakeups);
-        let purr = purr.map(|purr| format!(";pn-purr={}", escape_paramchar(purr)));
-        Some(format!("<{uri}{}>", purr.unwrap_or_default()))
+        let purr = purr.map(|purr| [";pn-purr=", &escape_paramchar(purr)].concat());
+        Some(["<", &uri, purr.as_deref().unwrap_or_default(), ">"].concat())
     }
 
     /// Notes the status with which the app refuses a call. INVITEs that come later get the same.

@@ -63,7 +63,7 @@ impl SessionTimer {
     /// The headers of the 2xx that accepts the timer.
     pub(crate) fn agreement(&self) -> Vec<(&'static str, String)> {
         let who = if self.we_refresh { "uas" } else { "uac" };
-        let mut headers = vec![("Session-Expires", format!("{};refresher={who}", self.interval))];
+        let mut headers = vec![("Session-Expires", [&self.interval.to_string(), ";refresher=", who].concat())];
         if self.peer_knows {
             headers.push(("Require", "timer".to_owned()));
         }

@@ -28,14 +28,18 @@ impl Accounts for Vec<Registration> {
         find(self, account)?.served_at()
     }
 
-    fn all(&self, flows: &Flows) -> Vec<Known> {
+    fn woken_with(&self, account: &AccountKey, flows: &Flows) -> Vec<Known> {
+        let Some(token) = find(self, account).and_then(Registration::token) else { return Vec::new() };
+        let together = || self.iter().filter(|registration| registration.token() == Some(token));
+        if together().count() < 2 {
+            return Vec::new();
+        }
         let known = |registration: &Registration| Known {
             account: registration.key().clone(),
             aor: registration.account().aor().to_string(),
             contact: registration.contact_uri(flows),
-            token: registration.token().cloned(),
         };
-        self.iter().map(known).collect()
+        together().map(known).collect()
     }
 
     fn up(&self, account: &AccountKey, flows: &Flows) -> Option<Up> {

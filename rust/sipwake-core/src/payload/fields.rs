@@ -109,7 +109,7 @@ impl<'a> Fields<'a> {
         }
         let mut fields = Self::default();
         for (name, value) in map {
-            fields.put(Section::Map, Cow::Borrowed(name), Cow::Borrowed(value));
+            fields.put(Section::Map, Section::Map.child(name), Cow::Borrowed(name), Cow::Borrowed(value));
         }
         // A map has no order, but `X-Push-Id` beside `x-push-id` must always give the same result.
         fields.fields.sort_unstable_by(|a, b| a.text.cmp(&b.text));
@@ -132,7 +132,7 @@ impl<'a> Fields<'a> {
     }
 
     fn find(&self, name: &str, says: impl Fn(&str) -> bool) -> Option<&str> {
-        if self.named & bit(name) == 0 {
+        if !self.may_have(name) {
             return None;
         }
         let mut best: Option<(Section, &str)> = None;
@@ -145,6 +145,11 @@ impl<'a> Fields<'a> {
         best.map(|(_, said)| said)
     }
 
+    /// Whether there is a field with this name, or another one with the same bit.
+    fn may_have(&self, name: &str) -> bool {
+        self.named & bit(name) != 0
+    }
+
     /// Returns the first of these fields that is there.
     pub(super) fn first(&self, names: &[&str]) -> Option<&str> {
         names.iter().find_map(|name| self.text(name))
@@ -152,7 +157,7 @@ impl<'a> Fields<'a> {
 
     /// Returns `true` if one of these fields is in the payload, even if it is empty.
     pub(super) fn names_any(&self, names: &[&str]) -> bool {
-        let mut names = names.iter().filter(|name| self.named & bit(name) != 0);
+        let mut names = names.iter().filter(|name| self.may_have(name));
         names.any(|name| self.fields.iter().any(|field| field.name.eq_ignore_ascii_case(name)))
     }
 
@@ -198,7 +203,7 @@ impl<'a> Fields<'a> {
             "google.sent_time",
             "google.c.a.ts",
         ];
-        NAMES.iter().find_map(|name| time::since_epoch(self.text(name)?))
+        NAMES.iter().filter(|name| self.may_have(name)).find_map(|name| time::since_epoch(self.text(name)?))
     }
 
     /// Returns how long after `sent` the push is of use. It may say how long, or until when.
@@ -215,7 +220,7 @@ impl<'a> Fields<'a> {
             "expiration",
             "valid_until",
         ];
-        NAMES.iter().find_map(|name| {
+        NAMES.iter().filter(|name| self.may_have(name)).find_map(|name| {
             let text = self.text(name)?;
             let until = time::since_epoch(text).map(|until| until.saturating_sub(sent));
             until.or_else(|| time::length(text))
@@ -246,9 +251,8 @@ impl<'a> Fields<'a> {
         true
     }
 
-    /// Keeps a text, or reads it as a section if it is the JSON of one.
-    fn put(&mut self, section: Section, name: Cow<'a, str>, text: Cow<'a, str>) {
-        let child = section.child(&name);
+    /// Keeps a text, or reads it as a section if its name is that of one, `child`, and it is the JSON of one.
+    fn put(&mut self, section: Section, child: Option<Section>, name: Cow<'a, str>, text: Cow<'a, str>) {
         if child.is_some_and(|child| self.embed(child, &text)) {
             return;
         }
@@ -274,8 +278,7 @@ impl<'a> Fields<'a> {
 
 /// Whether a value is a word that a language writes where it has none. A person may have such a name, with a capital.
 fn is_nothing(text: &str) -> bool {
-    text.len() <= 11
-        && ["null", "NULL", "(null)", "<null>", "nil", "<nil>", "None", "undefined", "\"\""].contains(&text)
+    matches!(text, "null" | "NULL" | "(null)" | "<null>" | "nil" | "<nil>" | "None" | "undefined" | "\"\"")
 }
 
 /// The text of a JSON object. Some servers quote it again, as a JSON string.
@@ -327,7 +330,10 @@ enum Form {
 impl<'a> Node<'_, 'a> {
     fn keep(self, text: Cow<'a, str>) {
         match self.name {
-            Some(name) => self.fields.put(self.parent.unwrap_or(self.section), name, text),
+            Some(name) => match self.parent {
+                Some(parent) => self.fields.put(parent, Some(self.section), name, text),
+                None => self.fields.put(self.section, None, name, text),
+            },
             // The whole payload is the text of one.
             None => _ = self.fields.embed(self.section, &text),
         }

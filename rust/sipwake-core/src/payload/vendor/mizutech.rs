@@ -15,11 +15,11 @@ pub(super) fn read<'f>(fields: &'f Fields<'_>, _: Channel) -> Option<Reading<'f>
     let said = |name, keywords| fields.text_other_than(name, keywords);
     let (caller, display_name) = parties(said("nfromusername", FROM), said("nfrom", FROM));
     Some(Reading {
-        account: said("ntouser", TO).or(said("ntousr", TO)),
+        account: said("ntouser", TO).or_else(|| said("ntousr", TO)),
         caller,
         display_name,
         title: fields.title(),
-        text: fields.message("nmsg", &["MSG", "MESSAGE"]).or(fields.body()),
+        text: fields.message("nmsg", &["MSG", "MESSAGE"]).or_else(|| fields.body()),
         call_id: said("ncallid", &["CALLID"]),
         ..Reading::new(kind(said("ntype", &["TYPE"])))
     })

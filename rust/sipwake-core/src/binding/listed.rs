@@ -194,7 +194,12 @@ impl Registrant {
     /// Forgets what a gateway has just removed. A binding at another gateway stays known until a new one is accepted in
     /// its place. Then it is removed where it is.
     pub(crate) fn forget_removed(&mut self, sent: &Sent, gateway: Option<&str>) {
-        let gone = |uri: &str| uri == sent.uri || sent.removed.iter().any(|removed| removed == uri);
+        // A server that refuses to read the Contact as it was bound got it without push parameters, and has no more.
+        let asked = match sent.purpose() {
+            Purpose::Vacate(bound) => bound.uri.expose(),
+            _ => &sent.uri,
+        };
+        let gone = |uri: &str| [&sent.uri, asked].contains(&uri) || sent.removed.iter().any(|removed| removed == uri);
         let is_gone = |bound: &ConfirmedBinding| bound.gateway.as_deref() == gateway && gone(bound.uri.expose());
         if self.memory.bound.as_ref().is_some_and(is_gone) {
             self.memory.bound = None;

@@ -13,8 +13,8 @@ use crate::push::{Dialect, Push, Removal, Shown};
 use crate::random::Random;
 use crate::redact::Secret;
 use crate::snapshot::{
-    self, ConfirmedBinding, Durability, MAX_LEFT, Memory, Spoken, StaleContact, StoredLogout, WantedToken, binding_key,
-    seal,
+    self, ConfirmedBinding, Durability, GIVEN_UP, MAX_LEFT, Memory, Spoken, StaleContact, StoredLogout, WantedToken,
+    binding_key, seal,
 };
 use crate::trust::{Trusted, Warning};
 
@@ -504,6 +504,19 @@ impl Registrant {
 
     pub(super) fn forget_contact(&mut self, uri: &str) {
         self.memory.former.retain(|former| former.uri.expose() != uri);
+    }
+
+    /// Gives up left bindings that are over by the wall clock, and that no gateway has removed in all rounds: a log-out
+    /// does not wait for them. If the account still has the gateway, later processes ask it, because the wall clock may be
+    /// wrong. Returns whether there are any.
+    pub(crate) fn give_up_left(&mut self, over: impl Fn(&ConfirmedBinding) -> bool) -> bool {
+        let Self { account, memory, .. } = self;
+        let mut any = false;
+        for left in memory.left.iter_mut().filter(|left| left.refusals != GIVEN_UP && over(left)) {
+            (left.refusals, memory.lost, any) = (GIVEN_UP, true, true);
+        }
+        memory.left.retain(|left| left.refusals != GIVEN_UP || account.names(left.gateway.as_deref()));
+        any
     }
 
     /// What a gateway still holds from before the account moved away from it.

@@ -16,7 +16,7 @@ use crate::flows::Flows;
 use crate::outbox::Outbox;
 use crate::redact::Secret;
 use crate::sip::Message;
-use crate::snapshot::{ConfirmedBinding, Durability, MAX_LEFT};
+use crate::snapshot::{ConfirmedBinding, Durability, GIVEN_UP, MAX_LEFT};
 
 /// How long after the previous round each round begins. A left gateway may well be down.
 const ROUNDS: [Duration; 3] = [Duration::ZERO, Duration::from_secs(60), Duration::from_secs(600)];
@@ -111,7 +111,8 @@ impl Registration {
     fn hop_to(&self, bound: &ConfirmedBinding) -> Option<Hop> {
         let clear = !self.account().registrar().starts_with("sips:");
         let hop = Hop::named(bound.gateway.as_deref()?)?;
-        (clear || hop.transport.is_secure()).then_some(hop)
+        let given_up = self.life == Life::Gone && bound.refusals == GIVEN_UP;
+        (!given_up && (clear || hop.transport.is_secure())).then_some(hop)
     }
 
     /// The gateway in use accepted a binding in place of `bound`, or a removal. Bindings at other gateways are removed
@@ -224,7 +225,7 @@ impl Registration {
         let turn = left.turn;
         let memory = self.who.memory_mut();
         let mut bound = memory.left.remove(turn);
-        bound.refusals += 1;
+        bound.refusals = bound.refusals.saturating_add(1);
         if bound.refusals < MAX_REFUSALS {
             memory.left.push(bound);
         } else {
@@ -249,9 +250,7 @@ impl Registration {
             return left.begin_turn(turn, now.boot);
         }
         left.round += 1;
-        let refusal = left.refusal.take();
-        let is_there = refusal.is_some();
-        let failure = refusal.unwrap_or(Failure::TimedOut);
+        let failure = left.refusal.take().unwrap_or(Failure::TimedOut);
         let later = (self.life == Life::Gone && named).then_some(LATER);
         let wait = ROUNDS.get(left.round).copied().or(later).filter(|_| known > 0);
         if left.round >= ROUNDS.len() && wait.is_some() {
@@ -261,15 +260,12 @@ impl Registration {
         match wait {
             Some(wait) => left.begin_turn(0, now.boot + wait),
             None => {
-                // Only after the gateways were asked, because the wall clock may be wrong, and only if they are silent: one
-                // that responds may list the binding later.
-                if left.restored && self.life != Life::Gone && !is_there {
-                    let memory = self.who.memory_mut();
-                    let before = memory.left.len();
-                    memory.left.retain(|left| !is_over(left, now));
-                    memory.lost |= memory.left.len() < before;
-                }
+                // Only after the gateways were asked, because the wall clock may be wrong.
+                let restored = left.restored && self.life != Life::Gone;
                 self.left = None;
+                if restored && self.who.give_up_left(|left| is_over(left, now)) {
+                    self.save(outbox, Durability::Progress);
+                }
             }
         }
     }

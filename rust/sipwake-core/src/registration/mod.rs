@@ -553,8 +553,8 @@ impl Registration {
             self.note_gateway_move(bound, unnamed, flows, outbox);
             // The left gateways are asked again, however often they were down.
             self.close_left(flows, outbox);
-            self.take_up_left(false);
             self.life = Life::Gone;
+            self.take_up_left(false);
             self.refresh_at = None;
             self.here.close(flows, outbox);
             // If no gateway is left to be told, the log-out's record is removed at once.

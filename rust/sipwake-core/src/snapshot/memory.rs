@@ -17,6 +17,8 @@ use crate::redact::Secret;
 
 /// How many bindings at left gateways are remembered. Each is removed at its gateway.
 pub(crate) const MAX_LEFT: usize = 4;
+/// In place of the number of refusals: the gateway did not respond, and the binding is over by the wall clock.
+pub(crate) const GIVEN_UP: u8 = u8::MAX;
 
 /// What is remembered about one registration.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -187,7 +189,7 @@ pub(crate) struct ConfirmedBinding {
     pub(crate) listed: bool,
     /// The server that accepted it had shown that it is one of Mizutech's.
     pub(crate) mizutech: bool,
-    /// How often the left gateway that holds it has refused to remove it.
+    /// How often the left gateway that holds it has refused to remove it, or [`GIVEN_UP`].
     pub(crate) refusals: u8,
 }
 

@@ -13,7 +13,7 @@ pub use envelope::Damage;
 #[cfg(feature = "replay")]
 pub(crate) use envelope::resealed;
 pub(crate) use envelope::{each_readable, open, seal};
-pub(crate) use memory::{ConfirmedBinding, MAX_LEFT, Memory, Spoken, StaleContact};
+pub(crate) use memory::{ConfirmedBinding, GIVEN_UP, MAX_LEFT, Memory, Spoken, StaleContact};
 pub(crate) use removals::{LoggedOutUser, PendingLogout, PushRule, Removals, StoredLogout, StoredRemovals};
 pub use removals::{MAX_ACCOUNTS, MAX_REMOVALS};
 pub(crate) use wanted::{Quiet, WantedToken};

@@ -169,3 +169,33 @@ fn a_left_gateway_in_trouble_is_not_forgotten_when_its_binding_is_over_by_the_wa
     assert_eq!(last_opened(&stage), "a.example");
     assert!(again.removed().contains(&first.contact_uri()), "{again:?}");
 }
+
+#[test]
+fn a_log_out_does_not_wait_for_a_gateway_whose_binding_is_long_over() {
+    let mut before = two_gateways(Transport::Udp);
+    let first = before.register();
+    grant_for_long(&mut before, &first);
+    let second = moves_on(&mut before);
+    grant_for_long(&mut before, &second);
+    before.one();
+
+    let mut stage = killed(&before);
+    let here = moves_on(&mut stage);
+    grant_for_long(&mut stage, &here);
+    stage.now.wall += seconds(400 * 86_400);
+    stage.advance(seconds(1200));
+    assert!(stage.all().iter().all(|sent| sent.contact_uri() == first.contact_uri()), "it is asked, and silent");
+
+    // A later process asks it again. But a log-out ends without it.
+    let mut later = killed(&stage);
+    let here = moves_on(&mut later);
+    grant_for_long(&mut later, &here);
+    later.advance(seconds(601));
+    let asked = later.all();
+    assert!(asked.iter().any(|sent| sent.contact_uri() == first.contact_uri()), "{asked:?}");
+    later.log_out();
+    let removal = later.one();
+    assert_eq!((last_opened(&later), removal.flow), ("a.example", here.flow));
+    later.reply(&removal, 200, &[]);
+    assert_eq!(how_removed(&later), Some(Removed::Accepted));
+}

@@ -194,7 +194,7 @@ impl Registrant {
     /// Forgets what a gateway has just removed. A binding at another gateway stays known until a new one is accepted in
     /// its place. Then it is removed where it is.
     pub(crate) fn forget_removed(&mut self, sent: &Sent, gateway: Option<&str>) {
-        // A server that refuses to read the Contact as it was bound got it without push parameters, and has no more.
+        // A server that cannot read the Contact as it was bound got it without push parameters, and holds nothing else.
         let asked = match sent.purpose() {
             Purpose::Vacate(bound) => bound.uri.expose(),
             _ => &sent.uri,

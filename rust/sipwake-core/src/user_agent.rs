@@ -37,7 +37,7 @@ use crate::redact::Secret;
 use crate::registration::{Registration, list};
 #[cfg(feature = "sealed")]
 use crate::sealed::PUSHES_OPENED;
-use crate::sip::{Frame, Message};
+use crate::sip::{Frame, Message, ParseError};
 use crate::snapshot::{
     CALLS, Durability, MAX_ACCOUNTS, MAX_REMOVALS, Memory, PendingLogout, PushRule, RECORD, REMOVALS, Removals, SaveId,
     StoredLogout, StoredRemovals, binding_key, open,
@@ -601,7 +601,8 @@ impl UserAgent {
         });
         if !self.flows.get(flow).is_some_and(Flow::is_stream) {
             let empty = bytes.iter().all(|byte| byte.is_ascii_whitespace() || *byte == 0);
-            if !empty && !self.handle_message(up.destination(), bytes, now) && up.transport != Transport::Udp {
+            let message = Message::parse(bytes);
+            if !empty && !self.handle_message(up.destination(), bytes, message, now) && up.transport != Transport::Udp {
                 return self.close_garbled(flow, now);
             }
             return self.run_due(now);
@@ -611,8 +612,8 @@ impl UserAgent {
         let mut pushed = framer.push(bytes);
         loop {
             match pushed.and_then(|()| framer.next()) {
-                Ok(Some(Frame::Message(message))) => {
-                    if !self.handle_message(up.destination(), &message, now) {
+                Ok(Some(Frame::Message(bytes))) => {
+                    if !self.handle_message(up.destination(), &bytes, framer.parse(&bytes), now) {
                         return self.close_garbled(flow, now);
                     }
                 }
@@ -919,9 +920,15 @@ impl UserAgent {
     }
 
     /// Returns whether the bytes were a SIP message.
-    fn handle_message(&mut self, destination: Destination, bytes: &[u8], now: Now) -> bool {
+    fn handle_message(
+        &mut self,
+        destination: Destination,
+        bytes: &[u8],
+        message: Result<Message, ParseError>,
+        now: Now,
+    ) -> bool {
         self.trace(destination.flow, destination.to, bytes);
-        let message = match Message::parse(bytes) {
+        let message = match message {
             Ok(message) => message,
             Err(error) => {
                 log::debug!("dropped {} bytes: {error}", bytes.len());

@@ -26,8 +26,7 @@ impl TransactionKey {
         let branch = via.branch()?;
         // Before RFC 3261, branches were not unique. There Call-ID, From tag and CSeq make the key.
         if branch.starts_with("z9hG4bK") {
-            let port = via.port.map(|port| port.to_string()).unwrap_or_default();
-            return Some(Self([branch, " ", &via.host.to_string(), " ", &port, " ", method].concat()));
+            return Some(Self(format!("{branch} {} {:?} {method}", via.host, via.port)));
         }
         let cseq = request.cseq()?.seq;
         Some(Self(format!("{} {:?} {cseq} {method}", request.call_id()?, request.from_tag())))

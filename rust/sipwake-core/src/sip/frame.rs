@@ -1,5 +1,6 @@
 //! Cuts a stream into messages. They are the same however the bytes are split, and the memory is limited.
 
+use super::Message;
 use super::head::{Head, MAX_MESSAGE, ParseError, max_line, next_line};
 
 /// The most bytes that a framer holds. Nobody who takes the frames out after every push reaches that.
@@ -68,6 +69,8 @@ pub struct Framer {
     line: usize,
     /// The length of the message at `begin`, once its head is read.
     length: Option<usize>,
+    /// The head that was read last, until [`parse`](Self::parse) takes it.
+    head: Option<Head>,
     /// A pong was just taken out. If one more CRLF follows directly, the two are a ping.
     after_pong: bool,
     /// We sent a ping and have no pong yet.
@@ -135,6 +138,14 @@ impl Framer {
         Ok(frame)
     }
 
+    /// Reads the message that [`next`](Self::next) has just returned. Its head is read already.
+    pub(crate) fn parse(&mut self, message: &[u8]) -> Result<Message, ParseError> {
+        match self.head.take() {
+            Some(head) => Message::of_head(head, message),
+            None => Message::parse(message),
+        }
+    }
+
     fn step(&mut self) -> Result<Option<Frame>, FrameError> {
         if self.length.is_none() && self.line == self.begin {
             while self.buffer.get(self.begin) == Some(&b'\n') {
@@ -164,14 +175,10 @@ impl Framer {
                 _ => self.after_pong = false,
             }
         }
-        let length = match self.length {
-            Some(length) => length,
-            None => match self.read_head()? {
-                Some(length) => length,
-                None => return Ok(None),
-            },
-        };
-        self.length = Some(length);
+        if self.length.is_none() {
+            self.length = self.read_head()?;
+        }
+        let Some(length) = self.length else { return Ok(None) };
         let Some(message) = self.buffer[self.begin..].get(..length) else { return Ok(None) };
         let message = message.to_vec();
         self.consume(length);
@@ -179,7 +186,7 @@ impl Framer {
         Ok(Some(Frame::Message(message)))
     }
 
-    /// Looks for the end of the head. Returns the length of the whole message.
+    /// Looks for the end of the head, and reads it. Returns the length of the whole message.
     fn read_head(&mut self) -> Result<Option<usize>, FrameError> {
         loop {
             let Some(line) = next_line(&self.buffer, self.line) else {
@@ -215,7 +222,10 @@ impl Framer {
             None => 0,
         };
         match head.length.checked_add(body) {
-            Some(length) if length <= MAX_MESSAGE => Ok(Some(length)),
+            Some(length) if length <= MAX_MESSAGE => {
+                self.head = Some(head);
+                Ok(Some(length))
+            }
             _ => Err(ParseError::TooLarge.into()),
         }
     }
@@ -253,7 +263,12 @@ mod tests {
             }
             loop {
                 match framer.next() {
-                    Ok(Some(frame)) => frames.push(frame),
+                    Ok(Some(frame)) => {
+                        if let Frame::Message(bytes) = &frame {
+                            assert_eq!(framer.parse(bytes), Message::parse(bytes));
+                        }
+                        frames.push(frame);
+                    }
                     Ok(None) => break,
                     Err(error) => return (frames, Some(error)),
                 }

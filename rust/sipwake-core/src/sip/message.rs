@@ -58,7 +58,11 @@ impl Message {
         if bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n' | b' ' | b'\t' | 0)) {
             return Err(ParseError::Empty);
         }
-        let head = Head::read(bytes)?;
+        Self::of_head(Head::read(bytes)?, bytes)
+    }
+
+    /// Reads the bytes of a message whose head is read.
+    pub(super) fn of_head(head: Head, bytes: &[u8]) -> Result<Self, ParseError> {
         let rest = &bytes[head.length..];
         let body = match head.content_length {
             Some(length) => rest.get(..length).ok_or(ParseError::Truncated)?,

@@ -56,7 +56,7 @@ impl UserAgent {
     pub(crate) fn handle_answer(&mut self, flow: FlowId, answer: &[u8], now: Now) {
         self.outbox.at(now);
         if let Some(up) = self.flows.up(flow) {
-            self.handle_message(up.destination(), answer, now);
+            self.handle_message(up.destination(), answer, Message::parse(answer), now);
         }
         self.run_due(now);
     }

@@ -20,8 +20,8 @@ pub(crate) trait Accounts {
     /// Boot time since which the registrar knows where we are. `None` if it has to be told again.
     fn served_at(&self, account: &AccountKey) -> Option<Duration>;
 
-    /// The accounts that one token wakes together with this one, which is among them. Empty if it is alone. Also those
-    /// that are logging out.
+    /// The accounts that one token wakes together with this one, which is among them. Also those that are logging out.
+    /// Empty if there is no other account.
     fn woken_with(&self, account: &AccountKey, flows: &Flows) -> Vec<Known>;
 
     /// Whether the user has logged out.

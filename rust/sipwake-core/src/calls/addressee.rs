@@ -12,7 +12,7 @@ use crate::sip::{Message, SipUri};
 pub(super) fn addressee(destination: Destination, request: &Message, cx: &Cx<'_>) -> Option<AccountKey> {
     let owner = cx.owner(destination.flow)?;
     let together = cx.accounts.woken_with(owner, cx.flows);
-    if together.is_empty() {
+    if together.len() < 2 {
         return Some(owner.clone());
     }
     let to = request.to().and_then(|to| to.parsed());

@@ -29,17 +29,16 @@ impl Accounts for Vec<Registration> {
     }
 
     fn woken_with(&self, account: &AccountKey, flows: &Flows) -> Vec<Known> {
-        let Some(token) = find(self, account).and_then(Registration::token) else { return Vec::new() };
-        let together = || self.iter().filter(|registration| registration.token() == Some(token));
-        if together().count() < 2 {
-            return Vec::new();
+        let token = find(self, account).and_then(Registration::token);
+        let mut together = Vec::new();
+        if token.is_none() || self.len() < 2 {
+            return together;
         }
-        let known = |registration: &Registration| Known {
-            account: registration.key().clone(),
-            aor: registration.account().aor().to_string(),
-            contact: registration.contact_uri(flows),
-        };
-        together().map(known).collect()
+        for registration in self.iter().filter(|registration| registration.token() == token) {
+            let (account, contact) = (registration.key().clone(), registration.contact_uri(flows));
+            together.push(Known { account, aor: registration.account().aor().to_string(), contact });
+        }
+        together
     }
 
     fn up(&self, account: &AccountKey, flows: &Flows) -> Option<Up> {

@@ -132,7 +132,7 @@ enum Form {
 impl Number {
     /// Reads digits with `+`, leading zeros, blanks, `-`, `.`, `/` and brackets.
     fn read(text: &str) -> Option<Self> {
-        if text.contains(char::is_alphabetic) {
+        if text.bytes().any(|byte| byte.is_ascii_alphabetic()) {
             return None;
         }
         let plain = text.replace("(0)", "");

@@ -278,7 +278,8 @@ impl<'a> Fields<'a> {
 
 /// Whether a value is a word that a language writes where it has none. A person may have such a name, with a capital.
 fn is_nothing(text: &str) -> bool {
-    matches!(text, "null" | "NULL" | "(null)" | "<null>" | "nil" | "<nil>" | "None" | "undefined" | "\"\"")
+    text.len() <= 11
+        && ["null", "NULL", "(null)", "<null>", "nil", "<nil>", "None", "undefined", "\"\""].contains(&text)
 }
 
 /// The text of a JSON object. Some servers quote it again, as a JSON string.

@@ -17,7 +17,7 @@ const VERSION: &str = "1";
 /// longest possible nonces and Contacts.
 const MAX_RECORD: usize = 8 * 1024 * 1024;
 /// Room for a common record, in bytes. A buffer that grows would leave parts of it behind in memory.
-pub(super) const ROOM: usize = 2048;
+pub(super) const ROOM: usize = 4096;
 
 /// Why a record cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

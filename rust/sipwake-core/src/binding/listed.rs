@@ -193,13 +193,16 @@ impl Registrant {
 
     /// Forgets what a gateway has just removed. A binding at another gateway stays known until a new one is accepted in
     /// its place. Then it is removed where it is.
-    pub(crate) fn forget_removed(&mut self, sent: &Sent, gateway: Option<&str>) {
-        // A server that cannot read the Contact as it was bound got it without push parameters, and holds nothing else.
-        let asked = match sent.purpose() {
-            Purpose::Vacate(bound) => bound.uri.expose(),
-            _ => &sent.uri,
+    pub(crate) fn forget_removed(&mut self, sent: &Sent, listed: &[Contact], gateway: Option<&str>) {
+        // A server that cannot read the Contact as it was bound got it without push parameters, and holds nothing else
+        // unless its list says so.
+        let bare = match sent.purpose() {
+            Purpose::Vacate(bound) if sent.uri == bound.base() => Some(bound.uri.expose()),
+            _ => None,
         };
-        let gone = |uri: &str| [&sent.uri, asked].contains(&uri) || sent.removed.iter().any(|removed| removed == uri);
+        let bare = bare.filter(|uri| !listed.iter().any(|contact| lives(contact) && is_uri(contact, uri)));
+        let gone =
+            |uri: &str| uri == sent.uri || bare == Some(uri) || sent.removed.iter().any(|removed| removed == uri);
         let is_gone = |bound: &ConfirmedBinding| bound.gateway.as_deref() == gateway && gone(bound.uri.expose());
         if self.memory.bound.as_ref().is_some_and(is_gone) {
             self.memory.bound = None;
@@ -275,11 +278,13 @@ impl Registrant {
                 });
             }
         }
-        if listed.is_empty() {
-            // The server lists nothing. What we asked it to remove counts as removed, and the rest waits for its turn.
+        if ours.is_none() {
+            // The server lists nothing, or not even ours in a form that we know. What we asked it to remove counts as
+            // removed, and the rest waits for its turn.
             former.retain(|known| !sent.removed.iter().any(|uri| uri == known.uri.expose()));
-            former.truncate(MAX_FORMER);
-            kept = former;
+            former.retain(|known| !kept.iter().any(|kept| kept.uri == known.uri));
+            former.truncate(MAX_FORMER - kept.len());
+            kept.append(&mut former);
         }
         kept.shrink_to_fit();
         (self.memory.former, self.memory.bound) = (kept, None);

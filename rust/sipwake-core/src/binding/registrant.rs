@@ -519,6 +519,20 @@ impl Registrant {
         any
     }
 
+    /// Takes up what was given up while the wall clock was wrong.
+    pub(crate) fn take_up_again(&mut self, lives: impl Fn(&ConfirmedBinding) -> bool) {
+        for left in self.memory.left.iter_mut().filter(|left| left.refusals == GIVEN_UP && lives(left)) {
+            left.refusals = 0;
+        }
+    }
+
+    /// A log-out does not wait for what was given up. Returns whether there was any.
+    pub(crate) fn leave_given_up(&mut self) -> bool {
+        let before = self.memory.left.len();
+        self.memory.left.retain(|left| left.refusals != GIVEN_UP);
+        self.memory.left.len() < before
+    }
+
     /// What a gateway still holds from before the account moved away from it.
     pub(crate) fn left_at<'a, 'g>(
         &'a self,

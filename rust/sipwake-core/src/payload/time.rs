@@ -46,7 +46,8 @@ pub(super) fn length(text: &str) -> Option<Duration> {
                 "S" => 1,
                 _ => return None,
             };
-            number.split('.').next()?.parse::<u64>().ok()?.checked_mul(length)?.checked_add(sum)
+            let number = if length == 1 { number.split('.').next()? } else { number };
+            number.parse::<u64>().ok()?.checked_mul(length)?.checked_add(sum)
         })?,
         None => text.trim_end_matches(['s', 'S']).split('.').next()?.trim().parse().ok()?,
     };
@@ -155,7 +156,7 @@ fn numeric_offset(zone: &str) -> Option<i64> {
     let digits = digits.replace(':', "");
     let (hours, minutes) = match digits.len() {
         1 | 2 => (digits.as_str(), "0"),
-        4 => digits.split_at(2),
+        4 => digits.split_at_checked(2)?,
         _ => return None,
     };
     let (hours, minutes): (i64, i64) = (hours.parse().ok()?, minutes.parse().ok()?);
@@ -223,8 +224,21 @@ mod tests {
         for (text, seconds) in lengths.into_iter().chain([("PT1H", 3600), ("PT2H1S", 7201)]) {
             assert_eq!(length(text), Some(Duration::from_secs(seconds)), "{text}");
         }
-        for text in ["", "0", "PT", "PT0S", "PTS", "PT1", "PT1D", "P1D", "PT-1S", "PTé", "PT99999999999999999999H", "s"]
-        {
+        for text in [
+            "",
+            "0",
+            "PT",
+            "PT0S",
+            "PTS",
+            "PT1",
+            "PT1D",
+            "P1D",
+            "PT-1S",
+            "PTé",
+            "PT99999999999999999999H",
+            "PT1.5H",
+            "s",
+        ] {
             assert_eq!(length(text), None, "{text}");
         }
         assert_eq!(length(&format!("PT{}H", u64::MAX)), None);
@@ -253,6 +267,9 @@ mod tests {
             "/Date(soon)/",
             "Date(",
             "Saturday, 01-Aug-26",
+            "2026-08-01 11:59:30 +aé1",
+            "2026-08-01 11:59:30+1€",
+            "Sat Aug 1 11:59:30 2026 GMT+aé1",
             "01-02-03 11:59:30",
         ] {
             assert_eq!(since_epoch(text), None, "{text}");

@@ -145,7 +145,7 @@ impl Registration {
             // both.
             self.who.memory_mut().separate_removal = true;
             let elsewhere = self.who.memory().bound.clone().filter(|bound| bound.gateway.is_some());
-            self.who.forget_removed(&sent, gateway.as_deref());
+            self.who.forget_removed(&sent, &listed, gateway.as_deref());
             if self.who.remember_refused(elsewhere.as_ref(), &sent, gateway.as_deref()) {
                 self.close_left(flows, outbox);
                 self.take_up_left(false);
@@ -323,7 +323,7 @@ impl Registration {
     /// The former token's binding is removed. The new one is bound next.
     fn vacated(&mut self, sent: &Sent, listed: &[Contact], outbox: &mut Outbox) {
         let gateway = self.gateway_in_use();
-        self.who.forget_removed(sent, gateway.as_deref());
+        self.who.forget_removed(sent, listed, gateway.as_deref());
         self.who.remember_kept(sent, listed);
         self.bind_next();
         self.save(outbox, Durability::Progress);

@@ -16,7 +16,7 @@ use crate::flows::Flows;
 use crate::outbox::Outbox;
 use crate::redact::Secret;
 use crate::sip::Message;
-use crate::snapshot::{ConfirmedBinding, Durability, GIVEN_UP, MAX_LEFT};
+use crate::snapshot::{ConfirmedBinding, Durability, MAX_LEFT};
 
 /// How long after the previous round each round begins. A left gateway may well be down.
 const ROUNDS: [Duration; 3] = [Duration::ZERO, Duration::from_secs(60), Duration::from_secs(600)];
@@ -83,7 +83,7 @@ fn is_final(code: u16, logs_out: bool) -> bool {
     matches!(code, 404 | 604) || (!logs_out && matches!(code, 200..=399 | 410 | 416 | 603))
 }
 
-fn is_over(bound: &ConfirmedBinding, now: Now) -> bool {
+pub(super) fn is_over(bound: &ConfirmedBinding, now: Now) -> bool {
     bound.expires_at.saturating_add(LINGERS) <= now.wall.as_secs()
 }
 
@@ -111,8 +111,7 @@ impl Registration {
     fn hop_to(&self, bound: &ConfirmedBinding) -> Option<Hop> {
         let clear = !self.account().registrar().starts_with("sips:");
         let hop = Hop::named(bound.gateway.as_deref()?)?;
-        let given_up = self.life == Life::Gone && bound.refusals == GIVEN_UP;
-        (!given_up && (clear || hop.transport.is_secure())).then_some(hop)
+        (clear || hop.transport.is_secure()).then_some(hop)
     }
 
     /// The gateway in use accepted a binding in place of `bound`, or a removal. Bindings at other gateways are removed
@@ -236,7 +235,7 @@ impl Registration {
         if let Some(wait) = self.left.as_ref().map(|left| refusals(left.turn)).filter(|refusals| *refusals > 0)
             && let Some(left) = &mut self.left
         {
-            left.waits_until = left.waits_until.max(now.boot + REFUSED * u32::from(wait));
+            left.waits_until = left.waits_until.max(now.boot + REFUSED * u32::from(wait.min(MAX_REFUSALS)));
         }
         self.save(outbox, Durability::Progress);
     }

@@ -222,6 +222,7 @@ impl Registration {
     fn leave(&mut self, now: Now) {
         self.life = Life::Leaving;
         self.who.leave();
+        self.who.take_up_again(|left| !left::is_over(left, now));
         let left_at = NonZeroU64::MIN.saturating_add(now.wall.as_secs().saturating_sub(1));
         let left_at = *self.who.memory_mut().left_at.get_or_insert(left_at);
         let waited = Duration::from_secs(now.wall.as_secs().saturating_sub(left_at.get()));
@@ -554,6 +555,9 @@ impl Registration {
             // The left gateways are asked again, however often they were down.
             self.close_left(flows, outbox);
             self.life = Life::Gone;
+            if self.who.leave_given_up() {
+                self.removed = Some(Removed::Accepted);
+            }
             self.take_up_left(false);
             self.refresh_at = None;
             self.here.close(flows, outbox);

@@ -17,7 +17,7 @@ const PROCEEDING: Duration = Duration::from_secs(6);
 /// How a response begins.
 const START: &[u8] = b"SIP/2.0 ";
 /// How the head of a response ends. Some servers forget the CRs.
-const HEAD_ENDS: [&[u8]; 2] = [b"\r\n\r\n", b"\n\n"];
+const HEAD_ENDS: [&[u8]; 2] = [b"\n\r\n", b"\n\n"];
 /// The longest response that is waited for.
 const MAX_RESPONSE: usize = 8192;
 /// How the first line of a request ends.
@@ -72,24 +72,26 @@ impl Line {
             return self.heard.store(true, Ordering::Relaxed);
         };
         let seen = [&asked.tail, bytes].concat();
-        let statuses = || seen.windows(START.len() + 1).filter(|part| part.starts_with(START));
-        // A call may come before the response.
-        let asks = !bytes.starts_with(b"REGISTER ") && seen.windows(END.len()).any(|part| part == END);
-        if statuses().next().is_none() && !asks {
-            asked.tail = seen[seen.len().saturating_sub(START.len())..].to_vec();
-            return;
-        }
         // A server may stop in the middle of its response.
-        if let Some(begun) = unfinished(&seen).filter(|begun| self.is_stream && begun.len() < MAX_RESPONSE) {
-            asked.tail = begun.to_vec();
+        let begun = unfinished(&seen).filter(|begun| self.is_stream && begun.len() < MAX_RESPONSE).unwrap_or_default();
+        let whole = &seen[..seen.len() - begun.len()];
+        let mut statuses = whole.windows(START.len() + 1).filter(|part| part.starts_with(START)).peekable();
+        let is_provisional = statuses.peek().is_some();
+        // A call may come before the response.
+        let asks = !bytes.starts_with(b"REGISTER ") && whole.windows(END.len()).any(|part| part == END);
+        if asks || statuses.any(|part| !part.ends_with(b"1")) {
+            self.heard.store(true, Ordering::Relaxed);
+            if let Some(asked) = waiting.take() {
+                self.network.addresses.answered(self.remote, asked.since.elapsed());
+            }
             return;
         }
-        self.heard.store(true, Ordering::Relaxed);
-        if !asks && statuses().all(|part| part.ends_with(b"1")) {
-            (asked.proceeding, asked.tail) = (true, Vec::new());
-        } else if let Some(asked) = waiting.take() {
-            self.network.addresses.answered(self.remote, asked.since.elapsed());
+        if is_provisional {
+            self.heard.store(true, Ordering::Relaxed);
+            asked.proceeding = true;
         }
+        let end = &seen[seen.len().saturating_sub(END.len() - 1)..];
+        asked.tail = if begun.is_empty() { end } else { begun }.to_vec();
     }
 
     pub(super) async fn tell(&self, happening: FlowEvent) -> Option<()> {
@@ -164,7 +166,49 @@ fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::unfinished;
+    use super::*;
+
+    /// Whether the line takes the address for one that responded to a REGISTER, after these pieces.
+    fn answered(pieces: &[&[u8]]) -> bool {
+        let network = Arc::new(crate::options::Options::default().network());
+        let (happenings, _driver) = tokio::sync::mpsc::channel(4);
+        let (_wanted, peers) = watch::channel(false);
+        let remote = "192.0.2.1:5060".parse().expect("an address");
+        let line = Line::new(FlowId(1), (remote, true), network, happenings, peers);
+        line.sent(b"REGISTER sip:x SIP/2.0\r\n\r\n");
+        pieces.iter().for_each(|piece| line.note_response(piece));
+        line.silent_at(Duration::from_secs(2)).is_none()
+    }
+
+    #[tokio::test]
+    async fn a_response_or_a_request_counts_wherever_it_is_cut() {
+        const OK: &str = "SIP/2.0 200 OK\r\nVia: SIP/2.0/TCP a\r\nCSeq: 1 REGISTER\r\nContent-Length: 0\r\n\r\n";
+        let trying = "SIP/2.0 100 Trying\r\nContent-Length: 0\r\n\r\n";
+        let notify =
+            "NOTIFY sip:a@b SIP/2.0\r\nContent-Type: message/sipfrag\r\nContent-Length: 16\r\n\r\nSIP/2.0 200 OK\r\n";
+        let message = "MESSAGE sip:a@b SIP/2.0\r\nContent-Length: 16\r\n\r\nI speak SIP/2.0 ";
+        for text in [
+            OK.to_owned(),
+            OK.replace("\r\n", "\n"),
+            "SIP/2.0 200 OK\r\nContent-Length: 0\n\r\n".to_owned(),
+            "INVITE sip:a@b SIP/2.0\r\nContent-Length: 0\r\n\r\n".to_owned(),
+            [OK, notify].concat(),
+            [notify, OK].concat(),
+            [OK, message].concat(),
+            [trying, OK].concat(),
+            ["\r\n\r\n", OK, "\r\n"].concat(),
+            [OK, "SIP/2.0 200 OK\r\nVia: x"].concat(),
+        ] {
+            let bytes = text.as_bytes();
+            assert!(answered(&[bytes]) && answered(&bytes.chunks(1).collect::<Vec<_>>()), "{text}");
+            for at in 1..bytes.len() {
+                assert!(answered(&[&bytes[..at], &bytes[at..]]), "{text} cut at {at}");
+            }
+        }
+        for stalled in ["", "\r\n", trying, "SIP/2.0 200 OK\r\nl: 9\r\n\r\nhalf", "INVITE sip:a@b SIP/2.0"] {
+            assert!(!answered(&[stalled.as_bytes()]), "{stalled}");
+        }
+    }
 
     #[test]
     fn a_response_is_whole_with_its_body_only() {

@@ -10,6 +10,7 @@ use sipwake_core::snapshot::REMOVALS;
 
 use crate::support::{CHALLENGE, Sent, Stage, account, fcm, mpush, push_config, response, rfc8599, seconds};
 
+mod given_up;
 mod queried;
 mod read_late;
 mod replaced;

@@ -155,16 +155,18 @@ impl Registrant {
         removed.beside(contact.uri, expires_at)
     }
 
-    /// Remembers the Contact of a removal if the 200 still lists it. The next REGISTER removes it, too.
+    /// Remembers the Contacts that a removal named and its 200 still lists. The next REGISTER removes them, too.
     pub(crate) fn remember_kept(&mut self, sent: &Sent, listed: &[Contact]) {
-        let kept = listed.iter().find(|contact| lives(contact) && is_uri(contact, &sent.uri));
-        if let Some(kept) = kept.filter(|_| self.memory.former.len() < MAX_FORMER) {
-            self.memory.former.push(StaleContact {
-                uri: Secret::new(kept.uri),
-                expires_at: u64::MAX,
-                refusals: 1,
-                confirmed: true,
-            });
+        let beside = |contact: &Contact| sent.removed.iter().any(|uri| contact.uri.eq_ignore_ascii_case(uri));
+        for kept in listed.iter().filter(|contact| lives(contact) && (is_uri(contact, &sent.uri) || beside(contact))) {
+            if self.memory.former.len() < MAX_FORMER {
+                self.memory.former.push(StaleContact {
+                    uri: Secret::new(kept.uri),
+                    expires_at: u64::MAX,
+                    refusals: 1,
+                    confirmed: true,
+                });
+            }
         }
     }
 

@@ -125,6 +125,11 @@ impl Kamailio {
         self.wait_until_up().await;
     }
 
+    /// Whether the server has ended by itself. One whose child has crashed takes a moment.
+    pub async fn has_crashed(&mut self) -> bool {
+        timeout(Duration::from_secs(10), self.process.wait()).await.is_ok()
+    }
+
     /// Returns the Contact URIs of a user in the form in which the server stores them.
     ///
     /// # Panics

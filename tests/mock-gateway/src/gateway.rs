@@ -21,6 +21,7 @@ use crate::push::{Push, PushService};
 use crate::record::{Direction, Entry, Record};
 use crate::transaction::{ClientTransaction, Replies};
 use crate::transport::{Arrival, FlowId, Flows, Transport};
+use crate::upstream::Job;
 
 const MAX_TIMERS: usize = 100_000;
 /// How long a slow server takes to respond.
@@ -53,6 +54,8 @@ pub(crate) struct Gateway {
     pub(crate) config: Config,
     pub(crate) local: SocketAddr,
     pub(crate) upper: Option<SocketAddr>,
+    /// The registrations at the upper server, for each user one after the other.
+    pub(crate) upstream: HashMap<String, mpsc::UnboundedSender<Job>>,
     pub(crate) flows: Flows,
     pub(crate) record: Record,
     pub(crate) pushes: PushService,
@@ -94,6 +97,7 @@ impl Gateway {
             users,
             local,
             upper,
+            upstream: HashMap::new(),
             flows,
             record,
             pushes,

@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use tokio::net::UdpSocket;
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use crate::binding::Upstream;
@@ -61,12 +62,19 @@ impl Gateway {
             first_cseq: u32::try_from(self.serial() & 0x3fff_ffff).unwrap_or(1),
             expires,
         };
-        // A task that was aborted because the mock ended never reports.
-        let (arrivals, user) = (self.arrivals.clone(), name.to_owned());
-        self.tasks.spawn(async move {
-            let (status, expires) = job.run().await.unwrap_or((408, 0));
-            let _ = arrivals.send(Arrival::Upstream { user, status, expires }).await;
+        let jobs = self.upstream.entry(name.to_owned()).or_insert_with(|| {
+            let (jobs, mut waiting) = mpsc::unbounded_channel::<Job>();
+            let arrivals = self.arrivals.clone();
+            // A task that was aborted because the mock ended never reports.
+            self.tasks.spawn(async move {
+                while let Some(job) = waiting.recv().await {
+                    let (status, expires) = job.run().await.unwrap_or((408, 0));
+                    let _ = arrivals.send(Arrival::Upstream { user: job.user, status, expires }).await;
+                }
+            });
+            jobs
         });
+        let _ = jobs.send(job);
     }
 
     pub(crate) fn upstream_done(&mut self, name: &str, status: u16, expires: u32) {
@@ -104,7 +112,8 @@ impl Gateway {
     }
 }
 
-struct Job {
+/// A registration at the upper server, or its end.
+pub(crate) struct Job {
     server: SocketAddr,
     domain: String,
     user: String,

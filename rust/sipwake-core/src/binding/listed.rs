@@ -280,9 +280,9 @@ impl Registrant {
                 });
             }
         }
-        if ours.is_none() {
+        if listed.is_empty() || (ours.is_none() && self.account.hops().len() == 1) {
             // The server lists nothing, or not even ours in a form that we know. What we asked it to remove counts as
-            // removed, and the rest waits for its turn.
+            // removed, and the rest waits for its turn. With several gateways, the rest may be at another one.
             former.retain(|known| !sent.removed.iter().any(|uri| uri == known.uri.expose()));
             former.retain(|known| !kept.iter().any(|kept| kept.uri == known.uri));
             former.truncate(MAX_FORMER - kept.len());

@@ -244,6 +244,17 @@ mod tests {
         assert_eq!(length(&format!("PT{}H", u64::MAX)), None);
     }
 
+    proptest::proptest! {
+        #[test]
+        fn no_zone_and_no_length_panics(zone in "[+-]?[0-9:aé€🔔GMTU ]{0,8}", length_of in "P?T?[0-9.é]{0,6}[HMSé]?") {
+            for date in ["2026-08-01 11:59:30", "Sat Aug 1 11:59:30 2026", "Saturday, 01-Aug-26 11:59:30", "/Date(1785585570000"] {
+                let _ = since_epoch(&[date, &zone].concat());
+                let _ = since_epoch(&[date, " ", &zone].concat());
+            }
+            let _ = length(&length_of);
+        }
+    }
+
     #[test]
     fn a_text_that_is_no_plausible_time_is_ignored() {
         for text in [

@@ -144,16 +144,22 @@ fn a_wall_clock_set_ahead_does_not_leave_the_binding_there() {
     taken_back(&mut stage, &first);
 }
 
-#[test]
-fn a_left_gateway_in_trouble_is_not_forgotten_when_its_binding_is_over_by_the_wall_clock() {
+/// The account moved to the second gateway, and the process was killed before the first one was asked. Returns what the first
+/// one holds, and the next process.
+fn killed_after_a_move() -> (Sent, Stage) {
     let mut before = two_gateways(Transport::Udp);
     let first = before.register();
     grant_for_long(&mut before, &first);
     let second = moves_on(&mut before);
     grant_for_long(&mut before, &second);
     before.one();
+    let stage = killed(&before);
+    (first, stage)
+}
 
-    let mut stage = killed(&before);
+#[test]
+fn a_left_gateway_in_trouble_is_not_forgotten_when_its_binding_is_over_by_the_wall_clock() {
+    let (first, mut stage) = killed_after_a_move();
     stage.local.set_port(6071);
     let here = moves_on(&mut stage);
     assert_eq!(last_opened(&stage), "b.example");
@@ -172,14 +178,7 @@ fn a_left_gateway_in_trouble_is_not_forgotten_when_its_binding_is_over_by_the_wa
 
 #[test]
 fn a_log_out_does_not_wait_for_a_gateway_whose_binding_is_long_over() {
-    let mut before = two_gateways(Transport::Udp);
-    let first = before.register();
-    grant_for_long(&mut before, &first);
-    let second = moves_on(&mut before);
-    grant_for_long(&mut before, &second);
-    before.one();
-
-    let mut stage = killed(&before);
+    let (first, mut stage) = killed_after_a_move();
     let here = moves_on(&mut stage);
     grant_for_long(&mut stage, &here);
     stage.now.wall += seconds(400 * 86_400);
